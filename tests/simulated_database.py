@@ -3,6 +3,7 @@
 It knows only the statements that the log's code makes. Its connections can be used in place of `LogConnection`.
 """
 
+import contextlib
 import copy
 import random
 import re
@@ -12,7 +13,9 @@ from typing import Any
 import psycopg
 
 #: What may happen to a statement that changes something.
-FAULTS = ("lost before", "lost after", "lost unreplicated", "cancelled", "disk full", "fail over", "fail over after")
+FAULTS = (
+    "lost before", "lost after", "lost unreplicated", "cancelled", "disk full", "fail over", "fail over after", "late",
+)  # fmt: skip
 
 
 class _Server:
@@ -38,6 +41,17 @@ class SimulatedDatabase:
         self.primary, self.standby = _Server(), _Server()
         self.generation = 0
         self.standby_names = "*"
+        #: What goes wrong with the next changes.
+        self.script: list[str] = []
+        #: Statements of broken connections that the primary has got, and not executed yet.
+        self.late: list[Any] = []
+
+    def execute_late(self) -> None:
+        """The primary executes what it has got from broken connections."""
+        late, self.late = self.late, []
+        for work in late:
+            with contextlib.suppress(psycopg.Error):
+                work()
 
     def replicate(self) -> None:
         """The standby gets all that the primary has."""
@@ -46,6 +60,7 @@ class SimulatedDatabase:
     def fail_over(self) -> None:
         """The primary is gone, with what the standby didn't have. All connections break."""
         self.primary = self.standby
+        self.late = []
         self.replicate()
         self.generation += 1
 
@@ -58,6 +73,8 @@ class SimulatedDatabase:
 
     def fault(self) -> str:
         """What goes wrong with a change; empty: nothing."""
+        if self.script:
+            return self.script.pop(0)
         return self.random.choice(FAULTS) if self.random.random() < self.fault_share else ""
 
     def octets(self) -> list[bytes]:
@@ -97,7 +114,12 @@ class SimulatedConnection:
             rows = [row for row in self._rows(statement) if row[4] < parameters[0]]
             return [(row[0], row[3]) for row in rows[-1:]]
         if statement.startswith("SELECT pg_terminate_backend"):
-            return []
+            # Each of these has been executed until now, or never will be.
+            if self._database.random.random() < 0.5:
+                self._database.execute_late()
+            ended = bool(self._database.late)
+            self._database.late = []
+            return [(True,)] if ended else []
         if "so_far" in statement:
             after, limit, _ = parameters
             return [row for row in self._rows(statement) if row[0] > after][:limit]
@@ -121,6 +143,8 @@ class SimulatedConnection:
             self.close()
             raise psycopg.OperationalError("the server closed the connection unexpectedly")
         self.warning = ""
+        if self._database.random.random() < 0.3:
+            self._database.execute_late()
 
     def _rows(self, statement: str) -> list[tuple[Any, ...]]:
         found = re.search(r"relay\.log_0_(\d+)", statement)
@@ -137,7 +161,9 @@ class SimulatedConnection:
             raise psycopg.errors.DiskFull("No space left on device")
         if fault == "fail over":
             database.fail_over()
-        if fault in ("lost before", "fail over"):
+        if fault == "late":
+            database.late.append(work)
+        if fault in ("lost before", "fail over", "late"):
             self.close()
             raise psycopg.OperationalError("the connection broke")
         result: list[tuple[Any, ...]] = work()

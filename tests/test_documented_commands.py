@@ -56,6 +56,7 @@ RUN_ELSEWHERE = {
         "python -m relay listen --account demo": "tests.integration.test_operator_commands, on other ports",
         "pip install standardwebhooks": "tests.webhooks.test_webhook_parts verifies with what the suite has",
     },
+    "docs/decision-service.md": {"python -m relay route --tag gold": "tests.routing.test_explanation"},
     "docs/history.md": {
         "python -m relay find": "named in a sentence; tests.integration.test_history runs it",
         "python -m relay find *": "tests.integration.test_history",

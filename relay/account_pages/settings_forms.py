@@ -113,6 +113,8 @@ def secret_card(session: Session, account: Account, set_here: str | None, old_un
         state = el("span", "The relay makes a secret with the first notification", class_="state none")
     else:
         state = el("span", "Not signed", class_="state none")
+    # Nobody has set the secret that the relay made: it has no origin.
+    shows_origin = not unseen and (secret is not None or set_here is not None)
     shown = None
     if secret is not None and unseen:
         shown = form(
@@ -124,7 +126,7 @@ def secret_card(session: Session, account: Account, set_here: str | None, old_un
         )
     return card(
         "Signing secret",
-        el("p", state, _origin(set_here is not None) if secret or set_here is not None else None, class_="states"),
+        el("p", state, _origin(set_here is not None) if shows_origin else None, class_="states"),
         el(
             "p",
             "With a secret, the relay signs every POST as the Standard Webhooks specification says. So your receiver "

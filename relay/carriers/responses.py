@@ -74,7 +74,8 @@ class SubmitResponses:
                 continue
             if answer.command_status == 0:
                 part.done = True
-                sent_at.append(part.sent_at)
+                # A receipt of an earlier submit_sm of this part may have come already.
+                sent_at.append(0.0 if part.sent_before else part.sent_at)
                 key = response_key(answer.message_id)
                 if not key:
                     without_id += 1
@@ -140,6 +141,8 @@ class SubmitResponses:
         carrier = self._carrier
         carrier.counters.in_doubt += len(parts)
         if carrier.settings.in_doubt == "resend":
+            for part in parts:
+                part.sent_before = True
             self._sender.put_back(parts)
         else:
             now = carrier.clock.seconds()

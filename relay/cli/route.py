@@ -42,6 +42,9 @@ def make_parser() -> CommandParser:
     parser.add_argument("--from", dest="source", default="", metavar="SENDER", help="the sender; default: none")
     parser.add_argument("--to", required=True, metavar="NUMBER", help="the number, with its country code")
     parser.add_argument("--at", metavar="TIME", help="when it is accepted, such as 2026-03-01T22:30Z; default: now")
+    parser.add_argument(
+        "--tag", action="append", default=[], help="a tag that the decision service gives it; may be repeated"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -63,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         hint = did_you_mean(options.account, config.accounts)
         parser.error(f"--account: {options.config} has no account {options.account!r}{hint}")
     try:
-        found = explain(Routes(config.routes, lists), options.account, options.source, options.to, at)
+        found = explain(Routes(config.routes, lists), options.account, options.source, options.to, at, options.tag)
     except InvalidText as problem:
         parser.error(f"--{problem.field}: {problem.reason}")
     _print(found, as_json=options.json)

@@ -26,7 +26,7 @@ class Explanation(msgspec.Struct, frozen=True):
     """Says which route a message takes, and why.
 
     :ivar decision: the answer in one sentence.
-    :ivar tags: the tags that the number has in the lists.
+    :ivar tags: the tags that the number has in the lists, and those that the message was said to have.
     :ivar carriers: the carriers, in the order in which the relay tries them.
     :ivar steps: one step for each route, in the order of the configuration.
     """
@@ -37,18 +37,21 @@ class Explanation(msgspec.Struct, frozen=True):
     steps: Sequence[RouteStep]
 
 
-def explain(routes: Routes, account: str, source: str, destination: str, at: float) -> Explanation:
+def explain(
+    routes: Routes, account: str, source: str, destination: str, at: float, decided: Sequence[str] = ()
+) -> Explanation:
     """Says which route a message takes, and why.
 
     :param source: the sender, as an HTTP customer writes it; "" for no sender.
     :param destination: the number, with its country code.
     :param at: the time of acceptance, in seconds since 1970.
+    :param decided: the tags that the decision service gives the message.
     :raises relay.text.compose.InvalidText: a number can't be read.
     """
     addresses = (source_address(source) if source else b"\0\0\0") + destination_address(destination)
     number = destination_of(addresses)
-    tags = routes.lists.tags_of(number) if routes.lists is not None else []
-    chosen = routes.find(addresses, account, at)
+    tags = [*(routes.lists.tags_of(number) if routes.lists is not None else ()), *decided]
+    chosen = routes.find(addresses, account, at, tags)
     steps = [
         RouteStep(f"routes[{route.index}]", words(route.route), _verdict(route, chosen, account, addresses, at, tags))
         for route in routes.compiled
@@ -57,7 +60,7 @@ def explain(routes: Routes, account: str, source: str, destination: str, at: flo
         return Explanation(f"The number is on the list {name!r}; the message is refused.", (), tags, steps)
     if chosen is None:
         return Explanation("No route leads to this number; the message is refused.", (), tags, steps)
-    carriers = routes.carriers_of(addresses, account, at)
+    carriers = routes.carriers_of(addresses, account, at, decided)
     decision = f"routes[{chosen.index}] takes the message: {', then '.join(carriers)}."
     if chosen.order.fixed is None:
         decision += " The weights and the number decide this order; it is the same for each message to this number."

@@ -394,8 +394,11 @@ class MessageFlow:
                 break
             await deferLater(self._clock, _PAUSE_SECONDS)
 
-    def _send_pending(self, pending: Sequence[Pending]) -> None:
-        """Sends parts whose bodies only the journal has, by the routes for the time of acceptance."""
+    def _send_pending(self, pending: Sequence[Pending], *, sent_before: bool = False) -> None:
+        """Sends parts whose bodies only the journal has, by the routes for the time of acceptance.
+
+        :param sent_before: true if a carrier may have them already.
+        """
         self.send(
             [
                 Outgoing(
@@ -406,6 +409,7 @@ class MessageFlow:
                     self._carriers_left(p.addresses, p.account, p.accepted_at, p.tried, p.tags),
                     p.account,
                     p.priority,
+                    sent_before=sent_before,
                     adapt=p.adapt,
                 )
                 for p in pending
@@ -427,7 +431,7 @@ class MessageFlow:
                 break
             after = (pending[-1].id, pending[-1].part)
             count += len(pending)
-            self._send_pending([p for p in pending if not p.in_doubt])
+            self._send_pending([p for p in pending if not p.in_doubt], sent_before=True)
             now = self._clock.seconds()
             in_doubt += [Ending(p.id, UNKNOWN, now, b"", p.in_doubt) for p in pending if p.in_doubt]
         if in_doubt:

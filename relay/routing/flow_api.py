@@ -18,6 +18,8 @@ class Outgoing(msgspec.Struct, gc=False):
     :ivar priority: as in `relay.values.messages.Message`.
     :ivar done: true if a late response has settled the part. A link that finds it in a queue drops it.
     :ivar sent_at: when the part was last written to a carrier.
+    :ivar sent_before: true if it may have been written to a carrier before `sent_at`: it was in doubt, perhaps because
+        the relay was stopped.
     :ivar adapt: as in `relay.values.messages.Message`.
     """
 
@@ -30,6 +32,7 @@ class Outgoing(msgspec.Struct, gc=False):
     priority: int = 0
     done: bool = False
     sent_at: float = 0.0
+    sent_before: bool = False
     adapt: int = 0
 
 

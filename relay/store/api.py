@@ -288,9 +288,10 @@ class MessageStore(Protocol):
     def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> Awaitable[StoreResult]:
         """Records the parts that carriers took. Receipts that came before these ids are matched at once.
 
-        :param sent_at: for each part, when it was written to the carrier; empty: that isn't known, and the acceptance
-            counts. A receipt that came before that time is never matched to the part, although it has its id: it
-            belongs to an earlier message, to which the carrier had given the same id.
+        :param sent_at: for each part, when it was first written to the carrier; 0.0: that isn't known, and the
+            acceptance counts; empty: it is known of no part. A receipt that came before that time is never matched to
+            the part, although it has its id: it belongs to an earlier message, to which the carrier had given the same
+            id.
         """
 
     def receipts(self, batch: Sequence[Receipt]) -> Awaitable[StoreResult]:

@@ -89,8 +89,8 @@ class OwnerTests(ClusterDatabaseTestCase):
             "pg_stat_activity WHERE pid = pg_backend_pid())"
         )
         append.autocommit = False
-        row = {"epoch": epoch, "sequence": 1, "before": b"", "digest": b"d", "start": 0, "octets": b"x"}
-        append.execute(append_statement(0, 1, None), row)
+        row = [epoch, 1, b"", b"d", 0, b"x"]
+        psycopg.RawCursor(append).execute(append_statement(0, 1, None), row)
         # The owner's process is paused here: the row's lock is held, and nothing comes any more.
         self.assertEqual(self.b.take_over(self.b.look(), "b", 5.0), epoch + 1)
         self.assertRaises(psycopg.OperationalError, append.commit)
@@ -101,8 +101,8 @@ class OwnerTests(ClusterDatabaseTestCase):
         append = self.connect()
         append.execute("SELECT relay.begin_segment(0, 1, 1)")
         self.b.take_over(self.b.look(), "b", 5.0)
-        row = {"epoch": epoch, "sequence": 1, "before": b"", "digest": b"d", "start": 0, "octets": b"x"}
-        self.assertEqual(append.execute(append_statement(0, 1, None), row).fetchall(), [])
+        row = [epoch, 1, b"", b"d", 0, b"x"]
+        self.assertEqual(psycopg.RawCursor(append).execute(append_statement(0, 1, None), row).fetchall(), [])
 
 
 class RefusalTests(ClusterDatabaseTestCase):

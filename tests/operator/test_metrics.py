@@ -186,7 +186,9 @@ class ShippedRulesTests(SynchronousTestCase):
         daemon.sessions.binds_refused = {ESME_RINVPASWD: 1}
         daemon.flow.counters.account("acme").refuse(ESME_RINVSYSID)
         daemon.store.out["tier2"] = 1
-        daemon.store.shown = StoreFigures(evidence={"tier2": 1}, implausible_dates={"tier2": 1})
+        daemon.store.shown = StoreFigures(
+            evidence={"tier2": 1}, implausible_dates={"tier2": 1}, failed_over={"tier2": 1}
+        )
         daemon.history = SimpleNamespace(reason="", behind_bytes=0, lacking_bytes=0)
         daemon.draining_carriers.begin("tier2", daemon.links.pop("tier2"))
         daemon.membership = Member(WORKS)

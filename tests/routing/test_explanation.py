@@ -46,6 +46,12 @@ class ExplanationTests(SynchronousTestCase):
         found = self.explain(account="other", to="32470123456")
         self.assertIn("It goes to the next carrier once: after REJECTD.", found.decision)
 
+    def test_the_tags_of_a_decision_count_as_those_of_the_number_do(self) -> None:
+        routes = Routes([Route(carriers=["any"]), Route(tag="gold", carriers=["direct"])])
+        found = explain(routes, "acme", "ACME", "447700900123", 0.0, ["gold"])
+        self.assertEqual((found.carriers, found.tags), (("direct",), ["gold"]))
+        self.assertEqual(explain(routes, "acme", "ACME", "447700900123", 0.0).carriers, ("any",))
+
     def test_it_says_of_each_other_route_why_it_does_not_take_the_message(self) -> None:
         verdicts = [step.verdict for step in self.explain().steps]
         self.assertEqual(

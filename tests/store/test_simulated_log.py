@@ -15,7 +15,7 @@ from tests.simulated_database import SimulatedConnection, SimulatedDatabase
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import SettableClock, message, message_id, receipt, state_of, submitted, wait_for
 
-WORLDS = 300
+WORLDS = 150
 
 
 def connection(database: SimulatedDatabase) -> Any:
@@ -99,6 +99,22 @@ class WorldsTests(SynchronousTestCase):
                     continue
                 counted.append(octets)
                 at += len(octets)
+            self.assertEqual(database.octets(), counted, f"world {seed}")
+
+    def test_an_append_of_a_broken_connection_is_not_executed_after_its_row_was_refused(self) -> None:
+        for seed in range(30):
+            database = SimulatedDatabase(seed)
+            log = appender(database, patience_seconds=0.0)
+            log.begin_segment(1)
+            # The first append arrives late, the new connection registers, and the second append is refused.
+            database.script = ["late", "", "disk full"]
+            counted = []
+            try:
+                log.append(1, 0, b"one")
+                counted.append(b"one")
+            except LogRefused:
+                pass
+            database.execute_late()
             self.assertEqual(database.octets(), counted, f"world {seed}")
 
     def test_rows_of_failed_commits_are_cut_although_answers_are_lost(self) -> None:
