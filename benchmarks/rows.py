@@ -11,6 +11,7 @@ from benchmarks.history_cost import HistoryMeter
 from benchmarks.https import https
 from benchmarks.own_urls import own_urls
 from benchmarks.processes import free_ports
+from benchmarks.take_over import take_over
 from benchmarks.waiting import waiting
 
 
@@ -139,4 +140,5 @@ ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "carriers": growth_carriers,
     "waiting": waiting,
     "cluster-log": cluster_log,
+    "take-over": take_over,
 }

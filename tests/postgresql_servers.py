@@ -28,7 +28,8 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "shared_buffers": "16MB",
     "max_connections": "60",
-    "max_wal_size": "128MB",
+    "min_wal_size": "1GB",
+    "max_wal_size": "4GB",
     "wal_receiver_status_interval": "1s",
     "wal_retrieve_retry_interval": "200ms",
     # So that a standby that comes a little late still finds the log that it needs.

@@ -104,6 +104,7 @@ RUN_ELSEWHERE = {
         "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
         "python -m benchmarks.opcodes": "minutes of a quiet machine",
         "python -m benchmarks cluster-log": "two database servers, and minutes of a quiet machine",
+        "python -m benchmarks take-over": "minutes, and a database; tests.integration.test_cluster takes over",
         "python -m benchmarks.reactors": "minutes of a quiet machine",
         "kill -9": "named in a sentence; tests.integration.test_crash does it",
     },

@@ -44,7 +44,7 @@ def _init(database: ClusterDatabase, config: Config) -> int:
             "the server has no synchronous_standby_names, so the relay will accept nothing: name the standbys, or set "
             "cluster.allow_single_database if one server is meant"
         )
-    for problem in wrong:
+    for problem in (*wrong, *(f"advice: {advice}" for advice in state.advice)):
         print(problem, file=sys.stderr)
     return 1 if wrong else 0
 
@@ -78,6 +78,7 @@ def _report(look: ClusterLook, wrong: Sequence[str]) -> list[str]:
         f"latest configuration file {look.latest_file}, {look.rows} rows",
         "",
         *([f"  ! {problem}" for problem in wrong] or ["  nothing is wrong"]),
+        *(f"  advice: {advice}" for advice in look.server.advice),
         "",
     ]
     nodes = [["node", "version", "state", "seen", "rows behind", "file"]]

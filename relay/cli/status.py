@@ -116,6 +116,8 @@ def _cluster(cluster: Any) -> list[str]:
     lines = [f"cluster: this is {cluster['node']}: {place}"]
     look = cluster["look"]
     if look is not None:
+        owner, owned_seconds = look["shards"][0]["owner"], look["shards"][0]["owned_seconds"]
+        lines[0] += f"; {owner} has worked for {age(owned_seconds)}" if owner else "; nobody works"
         nodes = [_node(node) for node in look["nodes"]]
         standbys = [f"{name} ({kind or state or 'hidden'})" for name, state, kind, _ in look["server"]["standbys"]]
         lines.append(f"nodes: {', '.join(nodes)}; database standbys: {', '.join(standbys) or 'none'}")

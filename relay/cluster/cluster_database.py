@@ -28,6 +28,8 @@ from relay.store.postgresql.log_schema import CREATE, SCHEMA_VERSION, log_table
 _CONNECT_SECONDS: Final = 2
 #: How long a take-over waits for the old owner's append, and for the end of its connection.
 _LOCK_MILLISECONDS: Final = 2_000
+#: With less, PostgreSQL removes files of its log that it could use again.
+_LEAST_WAL_BYTES: Final = 512 << 20
 
 
 def connection_arguments(cluster: Cluster, purpose: str) -> dict[str, Any]:
@@ -162,20 +164,27 @@ class ClusterDatabase:
             [row] = connection.execute(
                 "SELECT current_setting('server_version'), current_setting('fsync'), "
                 "(SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'), "
-                "current_setting('synchronous_standby_names')"
+                "current_setting('synchronous_standby_names'), "
+                "pg_size_bytes(current_setting('min_wal_size'))"
             )
             standbys = connection.execute(
                 "SELECT application_name, state, sync_state, pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn)::bigint "
                 "FROM pg_stat_replication ORDER BY application_name"
             )
-        version, fsync, commit, names = row
+        version, fsync, commit, names, wal_bytes = row
         refusals = []
         if fsync != "on":
             refusals.append("the server has fsync = off, so it loses data in a power failure: set fsync = on")
         if commit not in ("on", "remote_apply"):
             refusals.append(f"the server has synchronous_commit = {commit}, so a commit doesn't wait for the disk of a "
                             "standby: set synchronous_commit = on")  # fmt: skip
-        return ServerState(version, tuple(refusals), bool(names.strip()), tuple(standbys))
+        advice = []
+        if wal_bytes < _LEAST_WAL_BYTES:
+            advice.append(
+                f"the server has min_wal_size = {wal_bytes >> 20} MB, so it often makes new files, and all commits "
+                "wait for that: set min_wal_size = 1GB"
+            )
+        return ServerState(version, tuple(refusals), bool(names.strip()), tuple(standbys), tuple(advice))
 
     # Owning
 

@@ -37,6 +37,7 @@ class ServerState(msgspec.Struct, frozen=True):
 
     :ivar refusals: settings with which the relay doesn't start, each with what to do.
     :ivar requires_standby: whether a commit waits for a standby.
+    :ivar advice: settings that slow the relay down, each with what to do.
     :ivar standbys: name, state and kind of each standby, and how many octets it is behind. Kind and octets are None for
         a user who may not see them.
     """
@@ -45,6 +46,7 @@ class ServerState(msgspec.Struct, frozen=True):
     refusals: tuple[str, ...]
     requires_standby: bool
     standbys: tuple[tuple[str, str, str | None, int | None], ...]
+    advice: tuple[str, ...] = ()
 
     @property
     def synchronous(self) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -296,7 +297,7 @@ class Ownership:
 
     def _report(self) -> Callable[[], None]:
         database = self._database
-        database.report(NodeReport(**{**_fields(self._node), "followed_sequence": self._followed()}))
+        database.report(msgspec.structs.replace(self._node, followed_sequence=self._followed()))
         while True:
             latest, before = database.files(self._node.name)
             verdict = judge(self._digest, latest, before)
@@ -397,7 +398,3 @@ class Ownership:
             self._gate.shut()
             self._end()
             self._lost(reason)
-
-
-def _fields(node: NodeReport) -> dict[str, Any]:
-    return {name: getattr(node, name) for name in node.__struct_fields__}

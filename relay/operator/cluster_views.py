@@ -23,10 +23,12 @@ def cluster_place(cluster: ClusterState) -> list[Content]:
     look = cluster.look
     if look is None:
         return [el("p", place, id="cluster", data_live=True)]
+    shard = look.shards[0]
+    since = f"{shard.owner} has worked for {duration(shard.owned_seconds)}." if shard.owner else "Nobody works."
     standbys = ", ".join(f"{name} ({kind or state or 'hidden'})" for name, state, kind, _ in look.server.standbys)
     database = f"Database: PostgreSQL {look.server.version}, standbys: {standbys or 'none'}; {look.rows:,} rows."
     return [
-        el("p", f"{place} {database}", id="cluster", data_live=True),
+        el("p", f"{place} {since} {database}", id="cluster", data_live=True),
         grid("nodes", "Nodes of the cluster", _HEADS, map(_row, look.nodes), "No node has been seen."),
     ]
 

@@ -129,6 +129,14 @@ class RefusalTests(ClusterDatabaseTestCase):
         self.assertIn("fsync = off", fsync)
         self.assertIn("synchronous_commit = local", commit)
 
+    def test_a_server_that_often_makes_new_files_is_named(self) -> None:
+        self.assertEqual(self.a.server_state().advice, ())
+        self.pair.primary.configure(min_wal_size="80MB")
+        self.pair.primary.reload()
+        self.pair.primary.wait("has read its settings", "SELECT current_setting('min_wal_size') = '80MB'")
+        [advice] = self.a.server_state().advice
+        self.assertIn("min_wal_size = 80 MB", advice)
+
     def test_a_server_without_standbys_is_seen(self) -> None:
         look = look_at(self.a)
         self.assertEqual((look.server.refusals, look.server.requires_standby), ((), False))

@@ -125,7 +125,7 @@ class MetricsTests(PlaceTestCase):
 class StatusTests(PlaceTestCase):
     def test_the_command_shows_the_nodes(self) -> None:
         shown = report(json.loads(msgspec.json.encode(self.observer.look())), Paint(io.StringIO()))
-        self.assertIn("cluster: this is a: works under epoch 3", shown)
+        self.assertIn("cluster: this is a: works under epoch 3; a has worked for 1 min", shown)
         self.assertIn("b (7 rows behind, seen 0 s ago)", shown)
         self.assertIn("database standbys: db2 (quorum)", shown)
 

@@ -308,7 +308,9 @@ class ClusterTests(SiteTestCase):
         self.daemon.membership = Member(WORKS)
         shown = self.shown("/")
         self.assertIn(
-            "This is a, and it works, under epoch 3. Database: PostgreSQL 15.18, standbys: db2 (quorum)", shown
+            "This is a, and it works, under epoch 3. a has worked for 60.0 s. Database: PostgreSQL 15.18, standbys: "
+            "db2 (quorum)",
+            shown,
         )
         self.assertRegex(shown, r"a works 500 ms ago 0 .* b stands by 500 ms ago 7 latest file")
         page = self.reply("GET", "/page/carriers/tier1/hold").body.decode()
