@@ -33,6 +33,7 @@ class LinkStore(RecordingStore):
     def __init__(self) -> None:
         super().__init__()
         self.taken: list[Submitted] = []
+        self.sent_at: list[float] = []
         self.received: list[Receipt] = []
         self.order: list[str] = []
         self.full_disk = self.journal_unreadable = False
@@ -55,6 +56,7 @@ class LinkStore(RecordingStore):
 
     def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> Deferred[StoreResult]:
         self.taken.extend(batch)
+        self.sent_at.extend(sent_at)
         self.order.append("submitted")
         return succeed(StoreResult(frozenset(), ()))
 
@@ -352,6 +354,21 @@ class CarrierLinkTests(CarrierLinkTestCase):
     def test_a_submit_in_doubt_is_sent_again_when_the_session_is_back(self) -> None:
         [message] = self.in_doubt("resend")
         self.assertEqual([s.id for s in self.store.taken], [message.id])
+
+    def test_the_store_hears_when_a_part_was_written_unless_it_may_have_been_written_before(self) -> None:
+        self.in_doubt("resend")
+        # A receipt of the first submit_sm may be there already, so nothing is said about the time of the second one.
+        self.assertEqual(self.store.sent_at, [0.0])
+        self.submit()
+        self.turn()
+        self.assertEqual(self.store.sent_at, [0.0, self.clock.seconds()])
+
+    def test_a_part_of_an_earlier_start_may_have_been_written_before(self) -> None:
+        self.link()
+        body = message_body(addresses=ADDRESSES, short_message=b"hello")
+        self.flow.send([Outgoing(b"%016d" % 1, 0, body, self.clock.seconds() + 60.0, ("sim",), sent_before=True)])
+        self.turn()
+        self.assertEqual(self.store.sent_at, [0.0])
 
     def test_unanswered_parts_of_a_lost_session_are_sent_over_another_one_at_once(self) -> None:
         link = self.link(binds=2, reconnect_min_seconds=60.0)
