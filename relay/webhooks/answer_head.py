@@ -62,23 +62,25 @@ def read_head(head: bytes, follows: int) -> AnswerHead | None:
         return _read_odd(head, follows)
     length: int | None = None
     framed = 0
-    closes = ordinary[1] == b"0"
+    # Several Connection headers may contradict each other: then `close` counts.
+    keeps, closes = ordinary[1] == b"1", False
     status = int(ordinary[2])
     for name, value in _FRAMING.findall(head):
         value = value.strip(b" \t").lower()
         if len(name) == len(b"connection"):
-            closes = b"close" in value or (closes and value != b"keep-alive")
+            keeps, closes = keeps or value == b"keep-alive", closes or b"close" in value
             continue
         framed += 1
         if len(name) == len(b"content-length") and value.isdigit() and len(value) < _LONGEST_LENGTH:
             length = int(value)
         elif value != b"chunked" or ordinary[1] == b"0":
             return _read_odd(head, follows)
+    keeps = keeps and not closes
     if status in _WITHOUT_BODY:
-        return AnswerHead(status, head, 0, not closes and (framed == 0 or length == 0))
+        return AnswerHead(status, head, 0, keeps and (framed == 0 or length == 0))
     if framed > 1:
         return _read_odd(head, follows)
-    return AnswerHead(status, head, length, not closes and framed == 1)
+    return AnswerHead(status, head, length, keeps and framed == 1)
 
 
 def _read_odd(head: bytes, follows: int) -> AnswerHead | None:

@@ -26,6 +26,8 @@ OCTETS = (
     b"HTTP/1.1 304 Not Modified\r\n\r\n",
     b"HTTP/1.1 429 Slowly\r\nRetry-After: 5\r\nContent-Length: 2\r\n\r\nno",
     b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno",
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.1 200 OK\r\n\r\nup to the end",
     b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
     b"220 mail.example ESMTP\r\n",
