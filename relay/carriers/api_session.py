@@ -13,17 +13,16 @@ wrong, it is down, takes nothing, and comes back after a pause that grows. Then 
 well again.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from relay.carriers.api_adapter import ApiAdapter, HttpRequest, LoginRefused
 from relay.carriers.http_exchange import HttpAnswer, never_sent
+from relay.carriers.over_http import SessionOverHttp, taken_out
 from relay.carriers.session_api import Request, SessionReports
+from relay.config.urls import UrlProblem
 from relay.values import smpp_constants as c
 from relay.values.pdus import Answered, CodecError
 from relay.webhooks.webhook_client import reason_of
@@ -34,14 +33,12 @@ RequestOf = Callable[[bytes, object], HttpRequest | None]
 Ask = Callable[[HttpRequest], "Deferred[HttpAnswer]"]
 
 
-class ApiCarrierSession:
+class ApiCarrierSession(SessionOverHttp):
     """Sends messages to one carrier's HTTP API. It is both a `CarrierSession` and its `SessionKeeper`.
 
     :param reports: the link.
     :param pause_seconds: returns the pause after so many failures in a row.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -54,199 +51,108 @@ class ApiCarrierSession:
         concurrency: int,
         pause_seconds: Callable[[int], float],
     ) -> None:
-        self.outstanding = 0
-        #: Nobody asks: no query_sm and no cancel_sm go over HTTP.
-        self.heard_at = 0.0
-        self._reports = reports
+        super().__init__(reports, clock)
         self._adapter = adapter
         self._request_of = request_of
         self._ask = ask
-        self._clock = clock
         self._concurrency = concurrency
         self._pause_seconds = pause_seconds
-        self._waiting: deque[Request] = deque()
-        #: The request of each exchange that is under way.
-        self._asking: dict[Deferred[None], Request] = {}
+        #: How many requests failed in a row.
         self._failures = 0
-        self._bound = False
-        self._stopped = False
-        self._call: IDelayedCall | None = None
+        self._binding: IDelayedCall | None = None
 
     # Start and stop
 
     def start(self) -> None:
         """Becomes bound in the next turn of the reactor. A second call does nothing."""
-        if not self._bound and self._call is None and not self._stopped:
-            self._call = self._clock.callLater(0, self._bind)
+        if not self._bound and self._binding is None and not self._stopped:
+            self._binding = self._clock.callLater(0, self._bind)
 
     def stop(self) -> "Deferred[None]":
         """Ends all requests under way, and reports them as lost."""
         self._stopped = True
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-        unsent = [token for _, token in self._waiting]
-        self._waiting.clear()
-        doubtful = [token for _, token in self._asking.values()]
-        asking = tuple(self._asking)
-        self._asking.clear()
-        for exchange in asking:
-            exchange.cancel()
-        self.outstanding = 0
-        if self._bound:
-            self._bound = False
-            self._reports.lost(self, doubtful, "closed by us")
-        elif doubtful:
-            self._reports.unanswered(self, doubtful)
-        if unsent:
-            self._reports.unsent(self, unsent)
-        done: Deferred[None] = Deferred()
-        done.callback(None)
-        return done
-
-    def unbind(self) -> None:
-        """Does nothing: HTTP has no unbind. `stop` ends the session."""
+        if self._binding is not None:
+            self._binding.cancel()
+            self._binding = None
+        return self._end([])
 
     def _bind(self) -> None:
-        self._call = None
+        self._binding = None
         self._bound = True
         self._reports.bound(self)
         self._fill_soon()
 
     def _down(self, reason: str) -> None:
         """Takes nothing until a pause is over."""
-        if self._bound and not self._stopped:
-            self._bound = False
-            if self._call is not None:
-                self._call.cancel()
-            self._call = self._clock.callLater(self._pause_seconds(self._failures), self._bind)
-            self._reports.lost(self, (), reason)
-            self._give_back(list(self._waiting))
-            self._waiting.clear()
+        if self._bound:
+            self._binding = self._clock.callLater(self._pause_seconds(self._failures), self._bind)
+            self._unbound(reason)
 
     # Sending
-
-    @property
-    def takes_messages(self) -> bool:
-        """Always true: parts may be sent over it."""
-        return True
-
-    @property
-    def brings_receipts(self) -> bool:
-        """Always false: receipts come to the HTTP listener."""
-        return False
 
     @property
     def room(self) -> int:
         """How many more parts it can take."""
         return max(0, self._concurrency - self.outstanding) if self._bound else 0
 
-    def send(self, command_id: int, batch: Sequence[Request]) -> None:
-        """Takes parts. Each will be reported once: as answered, unsent, unanswered or lost."""
-        self.outstanding += len(batch)
-        self._waiting.extend(batch)
-        self._fill_soon()
-
-    def sending(self) -> Sequence[object]:
-        """The tokens of the parts that have no answer yet."""
-        return [token for _, token in (*self._waiting, *self._asking.values())]
-
-    def _fill_soon(self) -> None:
-        # Reports must not come while the link is in its own loop.
-        if self._call is None and self._bound and not self._stopped:
-            self._call = self._clock.callLater(0, self._fill)
-
     def _fill(self) -> None:
-        self._call = None
-        while self._bound and self._waiting and len(self._asking) < self._concurrency:
-            request = self._waiting.popleft()
-            body, token = request
+        while self._bound and self._waiting and len(self._under_way) < self._concurrency:
+            batch = [self._waiting.popleft()]
+            [(body, token)] = batch
             try:
                 made = self._request_of(body, token)
             except CodecError as problem:
-                self._answer(token, problem.command_status, b"")
+                self._answer_all(batch, problem.command_status)
                 continue
             if made is None:
-                self._give_back([request])
+                self._give_back(batch)
                 continue
-            asking = Deferred.fromCoroutine(self._exchange(made, request))
-            self._asking[asking] = request
-            asking.addErrback(self._broken)
-            asking.addCallback(self._ended, asking)
+            self._begin(self._exchange(made, batch), batch)
 
-    def _ended(self, result: object, asking: "Deferred[None]") -> None:
-        left = self._asking.pop(asking, None)
-        if left is not None:
-            # Only an error in our own code leaves a request here. It must not lose the message.
-            self._unanswered(left)
-        self._fill_soon()
+    def _left_over(self, batch: list[Request]) -> None:
+        self._unanswered(batch)
 
-    def _broken(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
-            self.log.failure("carrier_http_broken: an error in the relay itself", failure=failure)
-
-    async def _exchange(self, made: HttpRequest, request: Request) -> None:
+    async def _exchange(self, made: HttpRequest, batch: list[Request]) -> None:
+        """Sends a request, and takes its part out of `batch` when it is known what became of it."""
         try:
             answer = await self._ask(made)
         except CancelledError:
             raise
+        except UrlProblem:
+            # A long text in the path makes the URL too long. It would be so the next time, too.
+            self._answer_all(taken_out(batch), c.ESME_RSUBMITFAIL)
+            return
         except Exception as problem:
-            self._failed(request, reason_of(problem), sent=not never_sent(problem))
+            self._failed(taken_out(batch), reason_of(problem), sent=not never_sent(problem))
             return
         try:
             status, message_id = self._adapter.answer(answer.status, answer.content)
         except LoginRefused as problem:
             self._reports.bind_refused(c.ESME_RINVPASWD)
             self._failures += 1
-            self._settled(request)
-            self._give_back([request])
+            self._give_back(taken_out(batch))
             self._down(str(problem))
             return
         except ValueError as problem:
-            self._failed(request, str(problem), sent=True)
+            self._failed(taken_out(batch), str(problem), sent=True)
             return
         self._failures = 0
-        self._settled(request)
-        self._answer(request[1], status, message_id)
+        self._answer([Answered(token, c.SUBMIT_SM_RESP, status, message_id) for _, token in taken_out(batch)])
         if status in (c.ESME_RTHROTTLED, c.ESME_RMSGQFUL) and answer.retry_after_seconds:
             self._reports.pause(answer.retry_after_seconds)
 
-    def _failed(self, request: Request, reason: str, *, sent: bool) -> None:
+    def _failed(self, batch: list[Request], reason: str, *, sent: bool) -> None:
         """Handles a request without an answer that can be read.
 
         :param sent: whether the carrier may have taken it.
         """
-        self._settled(request)
         if self._bound:
             self._failures += 1
         if sent:
-            self._unanswered(request)
+            self._unanswered(batch)
         else:
             self._reports.unreachable(reason)
-            self._give_back([request])
+            self._give_back(batch)
         # The first time, the carrier may only have closed an idle connection.
         if not sent or self._failures > 1:
             self._down(reason)
-
-    def _settled(self, request: Request) -> None:
-        for asking, other in self._asking.items():
-            if other is request:
-                del self._asking[asking]
-                return
-
-    # Reports to the link
-
-    def _answer(self, token: object, command_status: int, message_id: bytes) -> None:
-        if not self._stopped:
-            self.outstanding -= 1
-            self._reports.answered(self, [Answered(token, c.SUBMIT_SM_RESP, command_status, message_id)])
-
-    def _unanswered(self, request: Request) -> None:
-        if not self._stopped:
-            self.outstanding -= 1
-            self._reports.unanswered(self, [request[1]])
-
-    def _give_back(self, batch: Sequence[Request]) -> None:
-        if batch and not self._stopped:
-            self.outstanding -= len(batch)
-            self._reports.unsent(self, [token for _, token in batch])

@@ -16,17 +16,16 @@ knows us. After a failed POST the session repeats this until it gets an answer, 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from relay.carriers.http_exchange import HttpAnswer, exchange, never_sent
+from relay.carriers.over_http import SessionOverHttp, taken_out
 from relay.carriers.relay_api import read_answers, status_of
 from relay.carriers.session_api import Request, SessionReports
 from relay.values import smpp_constants as c
@@ -44,7 +43,7 @@ BYTES_A_POST: Final = 262_144
 ItemOf = Callable[[bytes, object], bytes | None]
 
 
-class HttpCarrierSession:
+class HttpCarrierSession(SessionOverHttp):
     """Sends messages to another relay over HTTP. It is both a `CarrierSession` and its `SessionKeeper`.
 
     :param reports: the link.
@@ -54,8 +53,6 @@ class HttpCarrierSession:
     :param timeout_seconds: how long one request may take, from the connect to the last octet of the answer.
     :param pause_seconds: returns the pause after so many failures in a row.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -70,32 +67,21 @@ class HttpCarrierSession:
         timeout_seconds: float,
         pause_seconds: Callable[[int], float],
     ) -> None:
-        self.outstanding = 0
-        #: Nobody asks: no query_sm and no cancel_sm go over HTTP.
-        self.heard_at = 0.0
+        super().__init__(reports, clock)
         self._window = window
         #: How many GETs of the account failed in a row.
         self._failures = 0
-        self._reports = reports
         self._http = http
         self._base_url = base_url
         self._authorization = authorization
         self._item_of = item_of
-        self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._pause_seconds = pause_seconds
-        #: The link's requests that have not been posted yet.
-        self._waiting: deque[Request] = deque()
         #: Requests that were posted, and of which it is not known whether the other relay has accepted them.
         self._in_doubt: deque[Request] = deque()
-        #: The requests of each POST that is under way.
-        self._posting: dict[Deferred[None], list[Request]] = {}
         #: How many POSTs failed in a row.
         self._failed_posts = 0
         self._asking: Deferred[None] | None = None
-        self._filling: IDelayedCall | None = None
-        self._bound = False
-        self._stopped = False
 
     # Start and stop
 
@@ -110,30 +96,9 @@ class HttpCarrierSession:
         self._stopped = True
         if self._asking is not None:
             self._asking.cancel()
-        if self._filling is not None:
-            self._filling.cancel()
-            self._filling = None
-        unsent = self._take_waiting()
         doubtful = list(self._in_doubt)
         self._in_doubt.clear()
-        for posting, batch in tuple(self._posting.items()):
-            doubtful += batch
-            batch.clear()
-            posting.cancel()
-        self.outstanding = 0
-        if self._bound:
-            self._bound = False
-            self._reports.lost(self, _tokens(doubtful), "closed by us")
-        elif doubtful:
-            self._reports.unanswered(self, _tokens(doubtful))
-        if unsent:
-            self._reports.unsent(self, _tokens(unsent))
-        done: Deferred[None] = Deferred()
-        done.callback(None)
-        return done
-
-    def unbind(self) -> None:
-        """Does nothing: HTTP has no unbind. `stop` ends the session."""
+        return self._end(doubtful)
 
     async def _ask(self) -> None:
         # The caller may be in the middle of its work on an answer. So this returns to it first.
@@ -170,48 +135,22 @@ class HttpCarrierSession:
 
     def _down(self, reason: str) -> None:
         """Takes no more requests from the link, and posts nothing, until a GET of the account has been answered."""
-        if self._bound:
-            self._bound = False
-            self._reports.lost(self, (), reason)
-        self._give_back(self._take_waiting())
+        self._unbound(reason)
         self.start()
 
     # Sending
-
-    @property
-    def takes_messages(self) -> bool:
-        """Always true: parts may be sent over it."""
-        return True
-
-    @property
-    def brings_receipts(self) -> bool:
-        """Always false: receipts come to the HTTP listener."""
-        return False
 
     @property
     def room(self) -> int:
         """How many more parts it can take."""
         return max(0, self._window - self.outstanding)
 
-    def send(self, command_id: int, batch: Sequence[Request]) -> None:
-        """Takes parts. Each will be reported once: as answered, unsent, unanswered or lost."""
-        self.outstanding += len(batch)
-        self._waiting.extend(batch)
-        self._fill_soon()
-
-    def _fill_soon(self) -> None:
-        # It never runs inside the link's own loop, because reports must not come while the link is in that loop.
-        if self._filling is None and not self._stopped:
-            self._filling = self._clock.callLater(0, self._fill)
-
     def sending(self) -> Sequence[object]:
         """The tokens of the parts that have no answer yet, also while it isn't bound."""
-        under_way = [send for batch in self._posting.values() for send in batch]
-        return _tokens([*self._waiting, *under_way, *self._in_doubt])
+        return [*super().sending(), *(token for _, token in self._in_doubt)]
 
     def _fill(self) -> None:
-        self._filling = None
-        while self._bound and len(self._posting) < POSTS:
+        while self._bound and len(self._under_way) < POSTS:
             # Parts in doubt come first, because they are older.
             batch, items = self._next_batch(self._in_doubt or self._waiting)
             if not batch:
@@ -219,10 +158,7 @@ class HttpCarrierSession:
                     # No part of this queue could be posted any more. Now try the other queue.
                     continue
                 return
-            posting = Deferred.fromCoroutine(self._post(batch, items))
-            self._posting[posting] = batch
-            posting.addErrback(self._broken)
-            posting.addCallback(self._posted, posting)
+            self._begin(self._post(batch, items), batch)
 
     def _next_batch(self, queue: deque[Request]) -> tuple[list[Request], list[bytes]]:
         """Removes as many parts from a queue as fit into one POST. Returns them and their items."""
@@ -251,16 +187,8 @@ class HttpCarrierSession:
             items.append(item)
         return batch, items
 
-    def _posted(self, result: object, posting: "Deferred[None]") -> None:
-        left = self._posting.pop(posting, None)
-        if left:
-            # Only an error in our own code leaves parts here. It must not lose messages.
-            self._doubt("an error in the relay itself; see carrier_http_broken in the log", left)
-        self._fill_soon()
-
-    def _broken(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
-            self.log.failure("carrier_http_broken: an error in the relay itself", failure=failure)
+    def _left_over(self, batch: list[Request]) -> None:
+        self._doubt("an error in the relay itself; see carrier_http_broken in the log", batch)
 
     async def _post(self, batch: list[Request], items: list[bytes]) -> None:
         """Posts once. Removes parts with a known result from `batch`. Those that are left at the end are in doubt."""
@@ -270,38 +198,38 @@ class HttpCarrierSession:
             raise
         except Exception as problem:
             if never_sent(problem):
-                self._fail(reason_of(problem), unsent=_taken_out(batch))
+                self._fail(reason_of(problem), unsent=taken_out(batch))
             else:
-                self._doubt(reason_of(problem), _taken_out(batch))
+                self._doubt(reason_of(problem), taken_out(batch))
             return
         status = answer.status
         if status == 202:
             try:
                 answers = read_answers(answer.content, len(batch))
             except ValueError as problem:
-                self._doubt(str(problem), _taken_out(batch))
+                self._doubt(str(problem), taken_out(batch))
                 return
             self._failed_posts = 0
             self._answer(
                 [
                     Answered(token, c.SUBMIT_SM_RESP, command_status, message_id)
-                    for (_, token), (command_status, message_id) in zip(_taken_out(batch), answers, strict=True)
+                    for (_, token), (command_status, message_id) in zip(taken_out(batch), answers, strict=True)
                 ]
             )
         elif status == 409:
             # The other relay is accepting one of them now, from an earlier POST whose answer we didn't wait for.
             await deferLater(self._clock, answer.retry_after_seconds or 1.0)
-            self._in_doubt.extendleft(reversed(_taken_out(batch)))
+            self._in_doubt.extendleft(reversed(taken_out(batch)))
         elif status in (429, 503):
-            self._answer_all(_taken_out(batch), status_of(status))
+            self._answer_all(taken_out(batch), status_of(status))
             self._reports.pause(answer.retry_after_seconds)
             # The other relay would put them off, too, one by one.
             self._give_back(self._take_waiting())
         elif status >= 500:
-            self._doubt(f"POST /messages was answered {status}", _taken_out(batch))
+            self._doubt(f"POST /messages was answered {status}", taken_out(batch))
         elif status in (400, 413, 422):
             if len(batch) == 1:
-                self._answer_all(_taken_out(batch), c.ESME_RSUBMITFAIL)
+                self._answer_all(taken_out(batch), c.ESME_RSUBMITFAIL)
                 return
             # One item makes the whole array fail. The array is halved until that item is alone.
             middle = len(batch) // 2
@@ -310,7 +238,7 @@ class HttpCarrierSession:
                 await self._post(half, its_items)
                 del batch[: count - len(half)]
         else:
-            self._fail(f"POST /messages was answered {status}", unsent=_taken_out(batch))
+            self._fail(f"POST /messages was answered {status}", unsent=taken_out(batch))
 
     def _fail(self, reason: str, unsent: list[Request]) -> None:
         """Handles a POST that the other relay certainly has not accepted."""
@@ -331,31 +259,6 @@ class HttpCarrierSession:
         if self._bound:
             self._failed_posts += 1
 
-    # Reports to the link
-
-    def _answer_all(self, batch: list[Request], command_status: int) -> None:
-        self._answer([Answered(token, c.SUBMIT_SM_RESP, command_status, b"") for _, token in batch])
-
-    def _answer(self, answers: list[Answered]) -> None:
-        if not self._stopped:
-            self.outstanding -= len(answers)
-            self._reports.answered(self, answers)
-
-    def _unanswered(self, batch: list[Request]) -> None:
-        if not self._stopped:
-            self.outstanding -= len(batch)
-            self._reports.unanswered(self, _tokens(batch))
-
-    def _give_back(self, batch: list[Request]) -> None:
-        if batch and not self._stopped:
-            self.outstanding -= len(batch)
-            self._reports.unsent(self, _tokens(batch))
-
-    def _take_waiting(self) -> list[Request]:
-        waiting = list(self._waiting)
-        self._waiting.clear()
-        return waiting
-
     # HTTP
 
     async def _exchange(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
@@ -367,14 +270,3 @@ class HttpCarrierSession:
         if body is not None:
             headers[b"Content-Type"] = [b"application/json"]
         return await exchange(self._http, method, self._base_url + path, headers, body, self._clock)
-
-
-def _tokens(batch: Iterable[Request]) -> list[object]:
-    return [token for _, token in batch]
-
-
-def _taken_out(batch: list[Request]) -> list[Request]:
-    """Empties the list. Returns what was in it."""
-    taken = list(batch)
-    batch.clear()
-    return taken

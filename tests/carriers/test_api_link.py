@@ -14,6 +14,8 @@ from relay.carriers.link import CarrierLink
 from relay.config.api_settings import Api
 from relay.config.model import Carrier
 from relay.smpp.message_codec import message_body
+from relay.text.compose import compose
+from relay.text.text_form import TextForm
 from relay.values.ids import id_text
 from relay.values.messages import Submission
 from relay.values.secret import Secret
@@ -159,6 +161,16 @@ class ApiLinkTests(HttpLinkTestCase):
         self.turn()
         self.assertEqual([state for _, state in self.ended()], [REJECTED])
         self.assertEqual(len(self.http.asked), 0)
+
+    def test_a_text_that_makes_the_url_too_long_ends_its_message_once_and_nothing_is_sent(self) -> None:
+        link = self.link(api={"method": "GET", "path": "/send?to={to_digits}&text={text}"})
+        addresses, parts, _ = compose("acme", "+447700900123", "\u4e2d" * 300, reference=1, form=TextForm(payload=True))
+        [prepared] = self.flow.prepare("acme", [Submission(addresses, parts)])
+        self.store.accept([prepared])  # type: ignore[list-item]
+        self.flow.dispatch([prepared])  # type: ignore[list-item]
+        self.turn()
+        self.assertEqual([state for _, state in self.ended()], [REJECTED])
+        self.assertEqual((len(self.http.asked), link.in_flight, link.queued, link.counters.in_doubt), (0, 0, 0, 0))
 
     def test_a_stop_leaves_no_part_without_a_report(self) -> None:
         link = self.link(api={"concurrency": 1}, in_doubt="end")
