@@ -40,6 +40,7 @@ from relay.app.make_history import make_history, make_message_records
 from relay.app.reload import ConfigRefused, Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
+from relay.app.tracing_checks import library_problems
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.decisions.decision_client import DecisionClient
 from relay.decisions.decision_service import DecisionService
@@ -62,6 +63,7 @@ from relay.simulator.demo_receiver import demo_receiver_site
 from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files, OsFiles
 from relay.store.journal.journal_store import JournalStore
+from relay.tracing.tracing import Tracing
 from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 from relay.webhooks.connections import HttpClients
 from relay.webhooks.delivery import WebhookDelivery
@@ -118,6 +120,7 @@ def load_config(path: Path, reactor: Any, more_checks: Sequence[Check] = ()) -> 
                 lambda config: endpoint_problems(config, reactor),
                 file_problems,
                 driver_problems,
+                library_problems,
                 *more_checks,
             ],
         )
@@ -244,16 +247,19 @@ def build(
     gate = ALWAYS_OPEN if node is None else node.gate
     accounts = Accounts(config.accounts)
     disk = make_thread("journal")
-    journal = _journal_store(config, reactor, accounts, files, disk, compare_numbers, node)
+    tracing = _tracing(config, reactor)
+    journal = _journal_store(config, reactor, accounts, files, disk, compare_numbers, node, tracing)
     history, questions = make_history(config, reactor, journal, files, make_thread)
     store: Any = journal if store_wrapper is None else store_wrapper(journal)
     message_lists = MessageLists(store, questions, config.history.numbers)
     http_clients = HttpClients(reactor, gate=gate)
     number_lists = read_lists(config) if lists is None else lists
     flow = _message_flow(config, reactor, store, accounts, number_lists, http_clients, gate)
-    webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall, gate)
+    webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall, gate, tracing)
     turns, proxies = FairTurns(reactor), TrustedProxies(config.trusted_proxies)
-    api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, questions)
+    api = _http_api(
+        config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, questions, tracing
+    )
     daemon = Daemon(
         config,
         Collaborators(
@@ -271,6 +277,7 @@ def build(
             notifier=from_environment(reactor),
             carrier_http=http_clients.any,
             membership=node,
+            tracing=tracing,
         ),
         sites=lambda daemon: _sites(daemon, config, reactor, api.site, turns, proxies, open_files),
         ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
@@ -299,6 +306,23 @@ def _cluster_node(
     return Node(config, reactor, files, make_thread, start_again)
 
 
+def _tracing(config: Config, reactor: Any) -> Tracing | None:
+    """Makes what the traces need, and the thread that sends them. None: there are no traces.
+
+    Without traces, nothing of OpenTelemetry is imported.
+    """
+    if not config.tracing.endpoint:
+        return None
+    from relay.tracing.span_exporter import SpanExporter
+
+    tracing = Tracing(config.tracing)
+    exporter = SpanExporter(tracing, config.tracing, reactor.callFromThread)
+    # twistd may fork before the reactor runs, and threads don't survive that.
+    reactor.callWhenRunning(exporter.start)
+    reactor.addSystemEventTrigger("after", "shutdown", exporter.stop)
+    return tracing
+
+
 def _thread(reactor: Any, name: str) -> DiskThread:
     """Makes a thread for work on the disk. It stops after the reactor."""
     # In the reactor's thread pool, a commit would wait for slow name look-ups.
@@ -315,11 +339,17 @@ def _journal_store(
     disk: DiskThread,
     compare_numbers: Callable[[str], NumberComparison],
     node: Any,
+    tracing: Tracing | None,
 ) -> JournalStore:
     """Makes the store that keeps messages in memory and in the journal: on this disk, or in the cluster's database."""
     # A commit in the database takes too long for the reactor's own thread.
     options = {"thread_is_idle": disk.is_idle} if node is None else node.store_options
-    store = JournalStore(
+    make: Callable[..., JournalStore] = JournalStore
+    if tracing is not None:
+        from relay.tracing.traced_store import TracedStore
+
+        make = partial(TracedStore, tracing=tracing)
+    store = make(
         files if node is None else node.shard_log.files,
         config.data_dir,
         journal=config.journal,
@@ -373,10 +403,11 @@ def _webhooks(
     open_files: OpenFiles | None,
     wall: Callable[[], float] | None,
     gate: WorkGate,
+    tracing: Tracing | None,
 ) -> Webhooks:
     """Makes the sender of webhooks, whose attempts the flow's counters count."""
     secrets = FirstSecrets(store, accounts, os.urandom)
-    delivery = WebhookDelivery(store, accounts, WebhookClient(http_clients, reactor), reactor, wall, secrets)
+    delivery = WebhookDelivery(store, accounts, WebhookClient(http_clients, reactor), reactor, wall, secrets, tracing)
     webhooks = Webhooks(store, accounts, delivery, reactor, randomness.random, gate)
     if open_files is not None:
         webhooks.places.most = open_files.webhooks
@@ -396,6 +427,7 @@ def _http_api(
     proxies: TrustedProxies,
     lists: MessageLists,
     questions: HistoryQuestions | None,
+    tracing: Tracing | None,
 ) -> HttpApi:
     """Makes the customers' HTTP API, with the pages of My Account."""
     api = HttpApi(
@@ -413,6 +445,7 @@ def _http_api(
         turns=turns,
         proxies=proxies,
         lists=lists,
+        tracing=tracing,
     )
     AccountPages(
         api,

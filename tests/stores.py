@@ -110,6 +110,7 @@ def make_store(
     segment_bytes: int = 1 << 20,
     limits: model.Limits | None = None,
     in_thread: Callable[[Callable[[], Any]], "Deferred[Any]"] | None = None,
+    kind: Callable[..., JournalStore] = JournalStore,
     **options: Any,
 ) -> JournalStore:
     """A store on this disk, not started yet, whose commits are done at once unless `in_thread` says otherwise."""
@@ -119,7 +120,7 @@ def make_store(
         segment_seconds=options.pop("segment_seconds", 3600.0),
         text_hours=options.pop("text_hours", 24.0),
     )
-    return JournalStore(
+    return kind(
         disk,
         "data",
         journal=journal,

@@ -14,6 +14,7 @@ from relay.accounts.receiver_headers import header_problem, token_problem
 from relay.accounts.signing import secret_key
 from relay.app.cluster_checks import check_cluster
 from relay.app.route_checks import check_routes, replaced_sender
+from relay.app.tracing_checks import check_tracing
 from relay.carriers.api_adapter import ApiAdapter, resolve_api
 from relay.carriers.api_receipts import ApiReceiptReader
 from relay.config.endpoint_text import is_loopback
@@ -61,6 +62,7 @@ def check(config: Config) -> Iterator[Finding]:
         yield ("decisions", "url"), str(problem)
     yield from check_routes(config)
     yield from check_cluster(config)
+    yield from check_tracing(config)
 
 
 def advice(config: Config) -> list[str]:

@@ -6,6 +6,7 @@ simulation passes its own.
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ from relay.carriers.api_receipts import ApiReceiptReader, ApiReceiptTaker
 from relay.carriers.binds import smpp_binds
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.handset_messages import HandsetMessages
-from relay.carriers.http_binds import http_binds
+from relay.carriers.http_binds import carrier_headers, http_binds
 from relay.carriers.link import CarrierLink
 from relay.carriers.relay_api import HttpReceipts, notification_reader
 from relay.carriers.rereading import Rereading
@@ -46,6 +47,7 @@ from relay.smpp.server import SmppServerFactory
 from relay.smpp.session import SessionLimits
 from relay.store.api import Store
 from relay.store.journal.journal_format import JournalError
+from relay.tracing.tracing import Tracing
 from relay.values.ids import RandomBytes
 from relay.values.messages import Channel
 
@@ -86,6 +88,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     :ivar open_files: keeps some open files free for the journal, carriers and webhooks; None: there are always enough.
     :ivar notifier: tells the service manager when the relay is ready and when it stops.
     :ivar membership: this relay's place in its cluster; None: it is alone.
+    :ivar tracing: makes spans of what happens to messages; None: the relay has no traces.
     :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP; None: there are no such carriers.
     """
 
@@ -103,6 +106,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     notifier: SystemdNotifier | None = None
     carrier_http: HTTPClient | None = None
     membership: Membership | None = None
+    tracing: Tracing | None = None
 
 
 #: A configuration key, the endpoints that it names, and what is served there.
@@ -193,6 +197,7 @@ class Daemon(Service):
         #: Whether a stop may cancel the start.
         self._may_be_cancelled = False
         self.membership = collaborators.membership
+        self.tracing = collaborators.tracing
         #: Whether the start has failed. The log says so already, and the stop logs nothing more.
         self._start_refused = False
 
@@ -369,14 +374,20 @@ class Daemon(Service):
 
         :raises StartFailure: its endpoint can't be used.
         """
-        fraction = self._randomness.random
+        fraction, trace_headers = self._randomness.random, None
+        if self.tracing is not None:
+            trace_headers = partial(carrier_headers, self.tracing, name)
         if settings.kind == "http":
             # Only daemons of tests go without a client, and they have no such carrier.
             assert self._carrier_http is not None
-            keepers = http_binds(settings, self._carrier_http, self._reactor, fraction=fraction)
+            keepers = http_binds(
+                settings, self._carrier_http, self._reactor, fraction=fraction, trace_headers=trace_headers
+            )
         elif settings.kind == "api":
             assert self._carrier_http is not None
-            keepers = api_binds(name, settings, self._carrier_http, self._reactor, fraction=fraction)
+            keepers = api_binds(
+                name, settings, self._carrier_http, self._reactor, fraction=fraction, trace_headers=trace_headers
+            )
         else:
             endpoint = await self._carrier_endpoint(name, settings)
             pdu_bytes = self.config.limits.pdu_bytes

@@ -10,6 +10,7 @@ from relay.carriers.api_adapter import ApiAdapter, HttpRequest
 from relay.carriers.api_session import ApiCarrierSession
 from relay.carriers.binds import pause_seconds
 from relay.carriers.http_exchange import HttpAnswer, exchange
+from relay.carriers.http_session import TraceHeaders
 from relay.carriers.session_api import MakeKeepers, SessionReports
 from relay.config.model import Carrier
 from relay.routing.flow_api import Outgoing
@@ -20,12 +21,19 @@ from relay.values.smpp_constants import ESME_RSUBMITFAIL
 
 
 def api_binds(
-    name: str, settings: Carrier, http: HTTPClient, clock: IReactorTime, *, fraction: Callable[[], float]
+    name: str,
+    settings: Carrier,
+    http: HTTPClient,
+    clock: IReactorTime,
+    *,
+    fraction: Callable[[], float],
+    trace_headers: TraceHeaders | None = None,
 ) -> MakeKeepers:
     """Makes the session that sends to the carrier's HTTP API.
 
     :param http: a treq client that may reach the carrier.
     :param fraction: returns random numbers from 0 to 1, for the pauses.
+    :param trace_headers: as in `HttpCarrierSession`.
     """
     adapter = ApiAdapter(name, settings)
 
@@ -37,6 +45,8 @@ def api_binds(
         made = adapter.request(read_part(body), f"{id_text(token.id)}/{token.part}", validity_seconds)
         if made is None:
             raise CodecError("the carrier's API takes whole texts only", ESME_RSUBMITFAIL)
+        if trace_headers is not None:
+            made.headers.update(trace_headers([token]))
         return made
 
     def ask(request: HttpRequest) -> "Deferred[HttpAnswer]":

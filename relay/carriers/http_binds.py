@@ -6,16 +6,22 @@ from treq.client import HTTPClient
 from twisted.internet.interfaces import IReactorTime
 
 from relay.carriers.binds import pause_seconds
-from relay.carriers.http_session import HttpCarrierSession
+from relay.carriers.http_session import HttpCarrierSession, TraceHeaders
 from relay.carriers.relay_api import basic_authorization, item_json
 from relay.carriers.session_api import MakeKeepers, SessionReports
 from relay.config.model import Carrier
 from relay.routing.flow_api import Outgoing
+from relay.tracing.tracing import Tracing
 from relay.values.ids import id_text
 
 
 def http_binds(
-    settings: Carrier, http: HTTPClient, clock: IReactorTime, *, fraction: Callable[[], float]
+    settings: Carrier,
+    http: HTTPClient,
+    clock: IReactorTime,
+    *,
+    fraction: Callable[[], float],
+    trace_headers: TraceHeaders | None = None,
 ) -> MakeKeepers:
     """Makes the session that posts to another relay.
 
@@ -24,6 +30,7 @@ def http_binds(
 
     :param http: a treq client that may reach the carrier.
     :param fraction: returns random numbers from 0 to 1, for the pauses.
+    :param trace_headers: see `HttpCarrierSession`.
     """
 
     def item_of(body: bytes, token: object) -> bytes | None:
@@ -48,8 +55,14 @@ def http_binds(
                 window=settings.window,
                 timeout_seconds=settings.response_timeout_seconds,
                 pause_seconds=pause,
+                trace_headers=trace_headers,
             )
             for _ in range(settings.binds)
         ]
 
     return make
+
+
+def carrier_headers(tracing: Tracing, carrier: str, tokens: Sequence[object]) -> dict[bytes, list[bytes]]:
+    """The headers of the traces of the parts in a request to a carrier over HTTP, from their tokens."""
+    return tracing.carrier_headers(carrier, [(each.id, each.part) for each in tokens if isinstance(each, Outgoing)])

@@ -41,6 +41,8 @@ BYTES_A_POST: Final = 262_144
 #: Makes an item of the array from a submit_sm's body and its token; None: the part's validity has ended. It may raise
 #: CodecError.
 ItemOf = Callable[[bytes, object], bytes | None]
+#: Makes the headers of the traces of the parts in a POST, from their tokens.
+TraceHeaders = Callable[[Sequence[object]], dict[bytes, list[bytes]]]
 
 
 class HttpCarrierSession(SessionOverHttp):
@@ -52,6 +54,7 @@ class HttpCarrierSession(SessionOverHttp):
     :param authorization: the value of the header Authorization.
     :param timeout_seconds: how long one request may take, from the connect to the last octet of the answer.
     :param pause_seconds: returns the pause after so many failures in a row.
+    :param trace_headers: returns the headers of a POST's traces; None: the relay has no traces.
     """
 
     def __init__(
@@ -66,8 +69,10 @@ class HttpCarrierSession(SessionOverHttp):
         window: int,
         timeout_seconds: float,
         pause_seconds: Callable[[int], float],
+        trace_headers: TraceHeaders | None = None,
     ) -> None:
         super().__init__(reports, clock)
+        self._trace_headers = trace_headers
         self._window = window
         #: How many GETs of the account failed in a row.
         self._failures = 0
@@ -193,7 +198,7 @@ class HttpCarrierSession(SessionOverHttp):
     async def _post(self, batch: list[Request], items: list[bytes]) -> None:
         """Posts once. Removes parts with a known result from `batch`. Those that are left at the end are in doubt."""
         try:
-            answer = await self._exchange("POST", "/messages", b"[%b]" % b",".join(items))
+            answer = await self._exchange("POST", "/messages", b"[%b]" % b",".join(items), batch)
         except CancelledError:
             raise
         except Exception as problem:
@@ -261,12 +266,14 @@ class HttpCarrierSession(SessionOverHttp):
 
     # HTTP
 
-    async def _exchange(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
-        asking = Deferred.fromCoroutine(self._request(method, path, body))
+    async def _exchange(self, method: str, path: str, body: bytes | None, batch: Sequence[Request] = ()) -> HttpAnswer:
+        asking = Deferred.fromCoroutine(self._request(method, path, body, batch))
         return await asking.addTimeout(self._timeout_seconds, self._clock)
 
-    async def _request(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
+    async def _request(self, method: str, path: str, body: bytes | None, batch: Sequence[Request]) -> HttpAnswer:
         headers = {b"Authorization": [self._authorization]}
         if body is not None:
             headers[b"Content-Type"] = [b"application/json"]
+        if batch and self._trace_headers is not None:
+            headers.update(self._trace_headers([token for _, token in batch]))
         return await exchange(self._http, method, self._base_url + path, headers, body, self._clock)

@@ -742,6 +742,32 @@ class Cluster(ConfigStruct, frozen=True):
     ] = False
 
 
+class Tracing(ConfigStruct, frozen=True):
+    """See docs/tracing.md: traces of messages for OpenTelemetry. All keys are taken up at a start."""
+
+    endpoint: Annotated[
+        str,
+        _text(
+            "Where the collector takes OTLP over HTTP: `http://127.0.0.1:4318/v1/traces`. It needs the packages of "
+            "`sms-receipt-relay[opentelemetry]`. Empty = there are no traces."
+        ),
+    ] = ""
+    headers: Annotated[dict[str, Secret], _text("Headers that the collector asks for, such as a key.")] = field(
+        default_factory=dict
+    )
+    sample_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="The share of messages whose traces are recorded; 1 = all.")
+    ] = 0.01
+    follow_accounts: Annotated[
+        list[str],
+        _text(
+            "Accounts that decide themselves which of their messages are recorded, by the flag `sampled` of their "
+            "header traceparent."
+        ),
+    ] = field(default_factory=list)
+    service_name: Annotated[str, Meta(min_length=1, description="This relay's name in traces.")] = "relay"
+
+
 class Demo(ConfigStruct, frozen=True):
     """Helpers for the demonstration. They are refused if another machine can reach a listener."""
 
@@ -773,6 +799,7 @@ class Config(ConfigStruct, frozen=True):
     logs: Logs = field(default_factory=Logs)
     history: History = field(default_factory=History)
     cluster: Cluster = field(default_factory=Cluster)
+    tracing: Tracing = field(default_factory=Tracing)
     demo: Demo = field(default_factory=Demo)
     accounts: dict[str, Account] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)

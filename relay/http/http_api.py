@@ -22,6 +22,7 @@ from relay.http.openapi import openapi_document
 from relay.http.paths import Router
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.runtime.fair_turns import FairTurns
+from relay.tracing.tracing import Tracing
 from relay.values.ids import RandomBytes
 
 
@@ -37,6 +38,7 @@ class HttpApi:
     :param turns: shares the time between the connections of all HTTP listeners.
     :param proxies: the proxies that may name a client's address.
     :param lists: where messages are searched; None: in memory.
+    :param tracing: reads the traces that requests belong to; None: the relay has no traces.
     :ivar site: the factory to listen with.
     :ivar router: other packages add their paths here.
     :ivar key_uses: when API keys were last used.
@@ -59,6 +61,7 @@ class HttpApi:
         turns: FairTurns | None = None,
         proxies: TrustedProxies = NO_PROXIES,
         lists: MessageLists | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         logins = Logins(accounts, failed_logins_a_minute, clock.seconds)
         self.key_uses = KeyUses(flow.store, accounts, clock)
@@ -68,7 +71,7 @@ class HttpApi:
         self.site.log_in_early = logins.early
         self.preparer = preparer = MessagePreparer(flow, accounts, compose, clock)
         self.lists = lists = lists or MessageLists(flow.store)
-        self.messages = messages = Messages(flow, accounts, preparer, clock, lists)
+        self.messages = messages = Messages(flow, accounts, preparer, clock, lists, tracing)
         self.account = account = AccountApi(flow, accounts, webhooks, clock, random_bytes, lists)
         router.add("GET", "/messages", ListCalls(lists, accounts, account.cursors).messages)
         router.add("POST", "/messages", messages.submit, use="send")

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -23,6 +24,7 @@ from relay.http.message_requests import read_messages
 from relay.http.problems import Problem, ProblemDocument
 from relay.http.types import Accepted, MessageRequest
 from relay.store.api import NO_IDS, AcceptedBefore, Idempotency
+from relay.tracing.tracing import RequestTraces, Tracing
 from relay.values.decision import Decision
 from relay.values.ids import id_octets, id_text, parse_id
 from relay.values.messages import Message, MessageView, QueueKey, Submission
@@ -35,7 +37,10 @@ HEAVY_ITEMS: Final = 20
 
 
 class Messages:
-    """The handlers of `/messages`."""
+    """The handlers of `/messages`.
+
+    :param tracing: reads the traces that requests belong to; None: the relay has no traces.
+    """
 
     def __init__(
         self,
@@ -44,7 +49,9 @@ class Messages:
         preparer: MessagePreparer,
         clock: IReactorTime,
         lists: MessageLists,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._flow = flow
         self._lists = lists
         self._accounts = accounts
@@ -59,7 +66,13 @@ class Messages:
         if key is not None:
             return await self._submit_once(request, account, key)
         items, single = self._read(request, account)
-        return await self._submit(account, items, single)
+        return await self._submit(account, items, single, traces=self._traces(request, account))
+
+    def _traces(self, request: ApiRequest, account: str) -> RequestTraces | None:
+        """The traces that a request belongs to."""
+        if self._tracing is None:
+            return None
+        return self._tracing.read(account, lambda name: request.requestHeaders.getRawHeaders(name, ()))
 
     def _read(self, request: ApiRequest, account: str) -> tuple[Sequence[MessageRequest | Problem], bool]:
         """Reads the body. An account with a default sender may leave the sender out."""
@@ -71,10 +84,12 @@ class Messages:
         items: Sequence[MessageRequest | Problem],
         single: bool,
         idempotency: Callable[[bytes], Idempotency] | None = None,
+        traces: RequestTraces | None = None,
     ) -> Reply:
         """Accepts all items that can be accepted, and answers for each item.
 
         :param idempotency: makes, of the body of the reply, the record that the store keeps with the request's key.
+        :param traces: the traces that the request belongs to.
         """
         began_at = await self._turn(account, items)
         with self._item_keys.taking(account, items) as ids:
@@ -86,6 +101,11 @@ class Messages:
                 results, began_at = await self._prepare_with_keys(account, items, ids, repeats, began_at)
             else:
                 results, began_at = await self._prepare(account, items, began_at)
+            if traces is not None:
+                results = [
+                    replace(result, trace=traces.of(index)) if type(result) is Message else result
+                    for index, result in enumerate(results)
+                ]
             messages = [result for result in results if type(result) is Message]
             if not messages:
                 return self._accepted(account, results, messages, single, queues)
@@ -165,7 +185,7 @@ class Messages:
         prepared, began_at = await self._prepare(account, [items[n] for n in fresh], began_at)
         for index, result in zip(fresh, prepared, strict=True):
             if type(result) is Message and index in ids:
-                result = msgspec.structs.replace(result, id=ids[index])
+                result = replace(result, id=ids[index])
             results[index] = result
         for index, first in repeats.doubles.items():
             other = results[first]
@@ -212,8 +232,9 @@ class Messages:
                 return _repeated(earlier, digest)
             items, single = self._read(request, account)
             now = self._clock.seconds()
+            traces = self._traces(request, account)
             return await self._submit(
-                account, items, single, lambda body: Idempotency(account, name, digest, body, now)
+                account, items, single, lambda body: Idempotency(account, name, digest, body, now), traces
             )
         finally:
             self._repeatable.discard((account, name))

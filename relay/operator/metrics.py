@@ -30,6 +30,7 @@ from relay.history.history import History
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
+from relay.tracing.tracing import Tracing
 from relay.values.histogram import Histogram
 from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import status_name
@@ -59,6 +60,7 @@ class Measured(Protocol):
     history: History | None
     not_ready: str
     membership: Membership | None
+    tracing: Tracing | None
 
 
 class RelayCollector(Collector):
@@ -103,6 +105,8 @@ class RelayCollector(Collector):
             (({"result": result}, count) for result, count in daemon.handset_messages.counts.items()),
         )
         yield from _decisions(daemon.flow.decisions)
+        if daemon.tracing is not None:
+            yield from _traces(daemon.tracing)
         yield _histogram(
             "relay_reactor_lag_seconds",
             "How late the work of each second began.",
@@ -183,6 +187,16 @@ def _decisions(decider: Decider) -> Iterator[Metric]:
     yield _histogram(
         "relay_decision_seconds", "Time that one request to the decision service took.", [({}, decider.seconds)]
     )
+
+
+def _traces(tracing: Tracing) -> Iterator[Metric]:
+    yield _counter(
+        "relay_trace_spans",
+        "Spans of recorded messages: the collector has them (exported), or it will not get them (dropped), because it "
+        "didn't take them or because too many waited.",
+        [({"result": "exported"}, tracing.exported), ({"result": "dropped"}, tracing.dropped)],
+    )
+    yield _gauge("relay_trace_spans_waiting", "Spans that wait for the collector.", [({}, tracing.waiting)])
 
 
 def _carriers(links: Mapping[str, CarrierLink], now: float) -> Iterator[Metric]:

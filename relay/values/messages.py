@@ -17,6 +17,7 @@ import msgspec
 from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage
 from relay.values.pdus import MessageIdPdu
+from relay.values.trace_context import TraceContext
 
 
 class Channel(enum.StrEnum):
@@ -67,6 +68,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
     :ivar tags: tags that the decision service gave the message. Its number may have more tags from the lists.
     :ivar failover: when the message goes to another carrier; None: never.
+    :ivar trace: the trace that the customer's request belongs to. None: it belongs to none, or the relay has no traces.
     """
 
     id: bytes
@@ -86,6 +88,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     adapt: int = 0
     tags: tuple[str, ...] = ()
     failover: FailoverRule | None = None
+    trace: TraceContext | None = None
 
 
 def destination_of(addresses: bytes) -> bytes:

@@ -17,6 +17,7 @@ from relay.accounts.accounts import Accounts, Target
 from relay.accounts.first_secrets import FirstSecrets
 from relay.config.model import NotificationTls
 from relay.store.api import SettingsStore, StoreUnavailable
+from relay.tracing.tracing import Tracing
 from relay.values.inbound import INBOUND_URL
 from relay.values.messages import Channel, Notification, QueueKey
 from relay.values.states import DELIVERED
@@ -63,6 +64,7 @@ class WebhookDelivery:
 
     :param wall: returns the system's time, for signatures; if it is None, `clock` gives the time.
     :param secrets: makes signing secrets for accounts that have none; None: their webhooks aren't signed.
+    :param tracing: gives webhooks the headers of their traces; None: the relay has no traces.
     """
 
     log = Logger()
@@ -75,7 +77,9 @@ class WebhookDelivery:
         clock: IReactorTime,
         wall: Callable[[], float] | None = None,
         secrets: FirstSecrets | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._secrets = secrets
         self._store = store
         self._accounts = accounts
@@ -102,6 +106,7 @@ class WebhookDelivery:
         made = self._request_to(queue_key.url, target, batch, self._keys(target, now), self._wall())
         if made is None:
             return _NOT_ASKED_FOR, "not asked for"
+        self._add_trace(made, batch)
         answer = await self._send_to(made, target)
         return answer, answer.text
 
@@ -159,6 +164,7 @@ class WebhookDelivery:
         """
         assert target.url is not None
         request = self._request(target, target.url, batch, self._keys(target, now), self._wall())
+        self._add_trace(request, batch)
         if target.fallback_url is None:
             answer = await self._send_to(request, target)
             if answer.code == 410:
@@ -200,6 +206,10 @@ class WebhookDelivery:
             keys=keys,
             now=at,
         )
+
+    def _add_trace(self, request: WebhookRequest, batch: Sequence[Notification]) -> None:
+        if self._tracing is not None:
+            request.headers.update(self._tracing.webhook_headers(batch))
 
     def _keys(self, target: Target, now: float) -> Sequence[bytes]:
         if target.old_key and now < target.old_key_until:

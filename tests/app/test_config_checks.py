@@ -364,3 +364,27 @@ class ClusterTests(ChecksTestCase):
 
     def test_a_node_may_have_any_printable_name(self) -> None:
         self.assert_problem(f'cluster: {{{self.DATABASE}, node: " a"}}', "cluster.node", "space")
+
+
+class TracingTests(ChecksTestCase):
+    ENDPOINT = "tracing: {endpoint: 'http://127.0.0.1:4318/v1/traces', "
+
+    def test_keys_without_an_endpoint_are_a_mistake(self) -> None:
+        self.assert_problem("tracing: {sample_ratio: 1}", "tracing.endpoint", "missing")
+
+    def test_an_endpoint_must_be_a_url_without_a_password(self) -> None:
+        self.assert_problem("tracing: {endpoint: 127.0.0.1:4318}", "tracing.endpoint", "http")
+        self.assert_problem("tracing: {endpoint: 'http://a:b@127.0.0.1/'}", "tracing.endpoint", "tracing.headers")
+
+    def test_a_share_is_from_none_to_all(self) -> None:
+        self.assert_problem(self.ENDPOINT + "sample_ratio: 1.5}", "tracing.sample_ratio", "1")
+
+    def test_accounts_that_are_followed_must_be_there(self) -> None:
+        text = self.ENDPOINT + "follow_accounts: [acme]}\n"
+        self.assert_problem(text, r"tracing.follow_accounts\[0\]", "'acme'")
+        self.assert_fine(text + "accounts: {acme: {}}")
+
+    def test_headers_must_be_headers(self) -> None:
+        self.assert_problem(self.ENDPOINT + "headers: {'a b': x}}", "tracing.headers.a b", "header")
+        self.assert_problem(self.ENDPOINT + "headers: {X-Key: ' x'}}", "tracing.headers.X-Key", "ASCII")
+        self.assert_fine(self.ENDPOINT + "headers: {X-Key: x}}")

@@ -1,6 +1,7 @@
 """A link to a carrier with an HTTP API of its own: what becomes of parts when answers come, or don't."""
 
 import json
+from functools import partial
 from typing import Any, cast
 
 from treq.client import HTTPClient
@@ -10,12 +11,17 @@ from twisted.python.failure import Failure
 from twisted.web._newclient import ResponseNeverReceived
 
 from relay.carriers.api_binds import api_binds
+from relay.carriers.http_binds import carrier_headers
+from relay.carriers.http_session import TraceHeaders
 from relay.carriers.link import CarrierLink
 from relay.config.api_settings import Api
 from relay.config.model import Carrier
+from relay.config.model import Tracing as Settings
 from relay.smpp.message_codec import message_body
 from relay.text.compose import compose
 from relay.text.text_form import TextForm
+from relay.tracing.spans import submit_span_id
+from relay.tracing.tracing import Tracing
 from relay.values.ids import id_text
 from relay.values.messages import Submission
 from relay.values.secret import Secret
@@ -29,6 +35,8 @@ TAKEN = {"id": "up-1"}
 
 class ApiLinkTests(HttpLinkTestCase):
     """Two links, each with the preset `json`."""
+
+    trace_headers: TraceHeaders | None = None
 
     def link(self, name: str = "up", **settings: Any) -> CarrierLink:
         api = {"public_url": "https://relay.example.org"} | settings.pop("api", {})
@@ -48,7 +56,14 @@ class ApiLinkTests(HttpLinkTestCase):
             carrier,
             self.flow,
             self.clock,
-            api_binds(name, carrier, cast(HTTPClient, self.http), self.clock, fraction=lambda: 1.0),
+            api_binds(
+                name,
+                carrier,
+                cast(HTTPClient, self.http),
+                self.clock,
+                fraction=lambda: 1.0,
+                trace_headers=self.trace_headers,
+            ),
             queue_bytes=1_000_000,
         )
         self.links[name] = link
@@ -73,6 +88,14 @@ class ApiLinkTests(HttpLinkTestCase):
         [taken] = self.store.taken
         self.assertEqual((taken.id, taken.carrier, taken.carrier_message_id), (message.id, "up", b"up-1"))
         self.assertEqual((link.in_flight, link.queued), (0, 0))
+
+    def test_requests_have_the_headers_of_their_traces(self) -> None:
+        tracing = Tracing(Settings(sample_ratio=1.0))
+        self.trace_headers = partial(carrier_headers, tracing, "up")
+        self.link()
+        [message] = self.submit()
+        [parent] = self.next().headers.getRawHeaders("traceparent", [])
+        self.assertEqual(parent, f"00-{message.id.hex()}-{submit_span_id(message.id, 0, 'up').hex()}-01")
 
     def test_as_many_requests_are_under_way_as_the_settings_allow(self) -> None:
         link = self.link(api={"concurrency": 2})

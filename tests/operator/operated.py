@@ -22,6 +22,7 @@ from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
 from relay.store.api import ReplayResult, StoreBusy, StoreFigures, StoreUnavailable
+from relay.tracing.tracing import Tracing
 from relay.values.messages import AmbiguousReceipt, Message, MessageView, QueueKey, Receipt, StoreResult, Submission
 from relay.values.secret import Secret
 from relay.webhooks.answer import UrlState
@@ -202,6 +203,7 @@ class OperatedDaemon:
         )
         self.not_ready = ""
         self.membership: Membership | None = None
+        self.tracing: Tracing | None = None
         self.webhooks = OperatedWebhooks()
         self.reloader: Any = None
         self.certificates: list[Any] = []

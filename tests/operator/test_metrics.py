@@ -13,8 +13,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from relay.config.model import Tracing as TracingSettings
 from relay.operator.metrics import Metrics
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
+from relay.tracing.tracing import Tracing
 from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import ESME_RINVPASWD, ESME_RINVSYSID
 from relay.values.states import DELIVERED, SKIPPED, UNDELIVERABLE
@@ -192,6 +194,7 @@ class ShippedRulesTests(SynchronousTestCase):
         daemon.history = SimpleNamespace(reason="", behind_bytes=0, lacking_bytes=0)
         daemon.draining_carriers.begin("tier2", daemon.links.pop("tier2"))
         daemon.membership = Member(WORKS)
+        daemon.tracing = Tracing(TracingSettings())
         text = Metrics(daemon, daemon.clock.seconds).exposition().decode()
         self.labels: dict[str, set[str]] = {"up": {"instance", "job"}}
         for family in text_string_to_metric_families(text):

@@ -21,7 +21,10 @@ from relay.values.messages import Message, Replacement
 
 
 def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: int) -> None:
-    """Makes a row of each message. Their frame is at this place in the journal."""
+    """Makes a row of each message. Their frame is at this place in the journal.
+
+    Only a store with traces looks at `Message.trace` (`relay.tracing.traced_store`).
+    """
     shards = table.shards
     account: TableAccount | None = None
     acceptance: Acceptance | None = None
@@ -100,6 +103,7 @@ def replaced(row: Row, r: Replacement) -> Message:
         r.scheduled_at,
         tags=rare_fields.tags,
         failover=None if rare_fields.failover is None else rare_fields.failover.rule,
+        trace=rare_fields.trace,
     )
 
 
@@ -145,6 +149,7 @@ def add_rare_fields(row: Row, m: Message) -> None:
         user_message_reference=m.user_message_reference,
         scheduled_at=m.scheduled_at,
         tags=m.tags,
+        trace=m.trace,
     )
     if m.failover is not None:
         row.flags |= FAILS_OVER
@@ -162,6 +167,7 @@ def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
         or m.scheduled_at
         or m.tags
         or m.failover is not None
+        or m.trace is not None
     ):
         add_rare_fields(row, m)
     return row

@@ -14,6 +14,7 @@ from relay.store.table.records import Settled
 from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage
 from relay.values.states import SCHEDULED
+from relay.values.trace_context import TraceContext
 
 # Row.flags. For each channel, OWED << 2 is CLAIMED, OWED << 4 is RETRY, and OWED << 8 is GIVEN_UP. The usual flags of a
 # row together are below 257, because CPython shares the objects of such integers.
@@ -157,7 +158,7 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     :ivar user_message_reference: as in `Message`.
     :ivar given_id: for a message of one part, the carrier's own spelling of its id. It is kept only if queries are
         enabled, and it differs from the canonical id.
-    :ivar tags: as in `Message`.
+    :ivar tags: as in `Message`; likewise `trace`.
     """
 
     parts: list[Part] | None = None
@@ -175,3 +176,4 @@ class RareFields(msgspec.Struct, gc=False, eq=False):
     inbound: InboundMessage | None = None
     tags: tuple[str, ...] = ()
     failover: FailoverState | None = None
+    trace: TraceContext | None = None

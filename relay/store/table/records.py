@@ -18,6 +18,7 @@ from relay.store.api import Idempotency
 from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
+from relay.values.trace_context import TraceContext
 
 #: The value of `Learnt.part` if a record is about the whole message.
 WHOLE_MESSAGE: Final = -1
@@ -238,6 +239,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
         `adapt` and `tags`.
     :ivar inbound: of a message from a handset: what it says.
     :ivar failover: None: the message doesn't go to another carrier.
+    :ivar trace: as in `relay.values.messages.Message`.
     """
 
     id: bytes
@@ -274,6 +276,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     adapt: int = 0
     tags: tuple[str, ...] = ()
     failover: FailoverSnapshot | None = None
+    trace: TraceContext | None = None
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):

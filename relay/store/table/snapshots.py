@@ -109,6 +109,7 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         origin.adapt,
         rare_fields.tags,
         None if rare_fields.failover is None else _failover(row, rare_fields.failover, ids),
+        rare_fields.trace,
     )
 
 
@@ -198,6 +199,7 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
         s.inbound,
         s.tags,
         None if s.failover is None else _restored_failover(s.failover, table, handoffs),
+        s.trace,
     )
     if len(parts) != 1 or any(getattr(rare_fields, name) != default for name, default in _PLAIN):
         row.rare_fields = rare_fields
