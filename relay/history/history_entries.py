@@ -68,6 +68,7 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     :ivar rounds: for a message that went to another carrier: its parts in each round, the present round last.
     :ivar decided_by: the number of the round whose late receipt ended the message; -1: the present one did.
     :ivar tried: the carriers of the earlier rounds.
+    :ivar scheduled_at: when the message was to be sent at the earliest; 0.0: at once.
     """
 
     parts: list[PartEntry] | None = None
@@ -80,6 +81,7 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     rounds: list[list[PartEntry]] = []
     decided_by: int = -1
     tried: list[str] = []
+    scheduled_at: float = 0.0
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):
@@ -309,6 +311,7 @@ def view_of(entry: Entry) -> MessageView:
         reference=message.reference,
         notification_url=message.notification_url,
         carrier_done_at=(entry.carrier_done_at or None) if final else None,
+        scheduled_at=0.0 if details is None else details.scheduled_at,
     )
 
 
