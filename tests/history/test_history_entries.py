@@ -29,4 +29,4 @@ class RowTests(SynchronousTestCase):
             again = entry_of(row, Origin("smpp", _HEAD), Group("acme", "tier1", DELIVERED, b"", 1), 1)
             row = row_of(again, b"321009007744", 1, 1)
         self.assertEqual(first, row)
-        self.assertAlmostEqual(done, again.done_at, delta=0.0011)
+        self.assertLessEqual(abs(done - again.done_at), 0.0011)
