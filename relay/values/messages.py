@@ -68,6 +68,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
     :ivar tags: tags that the decision service gave the message. Its number may have more tags from the lists.
     :ivar failover: when the message goes to another carrier; None: never.
+    :ivar replaces: this stands for an accepted message with the same id, which its customer replaced (replace_sm).
     :ivar charge: what it costs its account; None: nothing, and it counts for no quota.
     """
 
@@ -88,6 +89,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     adapt: int = 0
     tags: tuple[str, ...] = ()
     failover: FailoverRule | None = None
+    replaces: bool = False
     charge: Charge | None = None
 
 
