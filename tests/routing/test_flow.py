@@ -54,7 +54,7 @@ class RecordingStore(UnusedStore):
 
     def accept(self, messages: Sequence[Message], *keys: object, **more: object) -> Deferred[None]:
         self.accepted.extend(messages)
-        self.days.append(keys[2])
+        self.days += keys[2:]
         return succeed(None)
 
     def account_use(self, account: str) -> AccountUse:
