@@ -38,6 +38,7 @@ from relay.app.make_history import make_history, make_message_records
 from relay.app.reload import Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
+from relay.charging.charging import Charging
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.decisions.decision_client import DecisionClient
 from relay.decisions.decision_service import DecisionService
@@ -327,6 +328,7 @@ def _message_flow(
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
         gate=gate,
+        charging=Charging(config.accounts),
         decisions=DecisionService(config.decisions, DecisionClient(http_clients.any, reactor), reactor),
     )
 

@@ -241,10 +241,11 @@ def row_of(entry: Entry, number: bytes, origin: int, group: int) -> Row:
         group,
         entry.carrier_message_id or None,
         message.reference,
-        int((message.expires_at - accepted_at) * 1000.0),
-        int((submitted_at - accepted_at) * 1000.0) if submitted_at else None,
-        int((done_at - accepted_at) * 1000.0) if done_at else None,
-        int((carrier_done_at - accepted_at) * 1000.0) if carrier_done_at else None,
+        # A row is read and written again with each event. Rounded down, its times would lose a millisecond each time.
+        round((message.expires_at - accepted_at) * 1000.0),
+        round((submitted_at - accepted_at) * 1000.0) if submitted_at else None,
+        round((done_at - accepted_at) * 1000.0) if done_at else None,
+        round((carrier_done_at - accepted_at) * 1000.0) if carrier_done_at else None,
         None if details is None else _encode_details(details),
     )
 
