@@ -49,9 +49,13 @@ class TracedStore(JournalStore):
         return None if row is None else _context(row)
 
     def accept(
-        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+        self,
+        messages: Sequence[Message],
+        idempotency: Idempotency | None = None,
+        repeatable: Set[bytes] = NO_IDS,
+        day: int = 0,
     ) -> "Deferred[AcceptedBefore | None]":
-        done = super().accept(messages, idempotency, repeatable)
+        done = super().accept(messages, idempotency, repeatable, day)
         records = self._tracing.records
         traced = [m for m in messages if m.trace is not None or records(m.id, None)]
         return done.addCallback(self._accepted, traced) if traced else done

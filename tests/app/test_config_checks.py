@@ -366,6 +366,13 @@ class ClusterTests(ChecksTestCase):
         self.assert_problem(f'cluster: {{{self.DATABASE}, node: " a"}}', "cluster.node", "space")
 
 
+class QuotaTests(ChecksTestCase):
+    def test_a_quota_s_time_zone_must_exist(self) -> None:
+        self.assert_fine("accounts: {a: {quota: {daily: 5, monthly: 100, time_zone: Europe/London}}}")
+        text = "accounts: {a: {quota: {daily: 5, time_zone: Mars/Olympus}}}"
+        self.assert_problem(text, "accounts.a.quota.time_zone", "'Mars/Olympus'", "Europe/London")
+
+
 class TracingTests(ChecksTestCase):
     ENDPOINT = "tracing: {endpoint: 'http://127.0.0.1:4318/v1/traces', "
 
