@@ -14,6 +14,7 @@ from relay.store.api import (
     Store,
     StoreFigures,
 )
+from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -130,6 +131,9 @@ class UnusedStore(Store):
 
     def owed_since(self, account: str) -> Awaitable[float | None]:
         _unexpected("owed_since")
+
+    def ended_counts(self, after: int, limit: int) -> Awaitable[EndedCounts]:
+        _unexpected("ended_counts")
 
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
         _unexpected("look_up")
