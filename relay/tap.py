@@ -258,7 +258,10 @@ def build(
 def _quality(config: Config, reactor: Any, flow: MessageFlow) -> QualityWatch:
     """Makes what counts the messages that carriers deliver, and keeps the counts in a file."""
     keeper = QualityFile(str(Path(config.data_dir) / QUALITY_FILE))
-    in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
+
+    def in_thread(work: Callable[[], Any]) -> Any:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work)
+
     return QualityWatch(flow, reactor, config.limits.quality_groups, keeper, in_thread)
 
 

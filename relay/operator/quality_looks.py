@@ -87,7 +87,7 @@ def quality_looks(
     return QualityLooks(watch.quality.since, rows[:most], max(0, len(rows) - most), watch.avoided)
 
 
-_FIELDS: Final = QualityGroup._fields
+_FIELDS: Final = ("carrier", "account", "country")
 
 
 def _is_wanted(group: QualityGroup, only: Mapping[str, str]) -> bool:
