@@ -69,6 +69,8 @@ class QualityRules:
     def judge(self, routes: Sequence[Route], quality: DeliveryQuality, now: float) -> list[Change]:
         """Decides anew, and returns what has changed."""
         ruled = [(words(route), route, route.quality) for route in routes if route.quality is not None]
+        if not ruled and not self.avoided:
+            return []
         changes = list(self._forget({(name, carrier) for name, route, _ in ruled for carrier in route.carrier_names}))
         spans = _Spans(quality, now)
         for name, route, rule in ruled:

@@ -1,7 +1,7 @@
 """Counts how messages end in the running relay, and tells the routes which carriers they avoid.
 
 Theory of operation: every few seconds it asks the store how messages have ended since the last time, in slices. So
-nothing is counted on the way of a message or receipt. Every half minute it judges the carriers by the routes' rules. If
+nothing is counted on the way of a message or receipt. Every ten seconds it judges the carriers by the routes' rules. If
 something changes, the flow gets new routes. Every five minutes, and at a stop, it writes what it knows to a file.
 """
 
@@ -21,7 +21,7 @@ from relay.runtime.tasks import Tasks
 
 #: How often it asks the store, and how often it judges.
 COUNT_SECONDS: Final = 5.0
-JUDGE_SECONDS: Final = 30.0
+JUDGE_SECONDS: Final = 10.0
 #: How often other numbers are in the trickle.
 TRICKLE_SECONDS: Final = 600.0
 #: Messages that are counted in one turn of the reactor, which takes some 5 ms.

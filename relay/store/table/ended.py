@@ -4,7 +4,7 @@ An earlier round of a message counts when the message ends. Only then is it cert
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from relay.store.table.entries import Row, rounds_of
 from relay.store.table.entry_values import NO_CARRIER_ERROR, CarrierError, CarrierHandoff
@@ -39,34 +39,29 @@ def ended_counts(table: Table, after: int, last: int) -> EndedCounts:
         rows = account.feed.rows
         if not rows or rows[-1].cursor <= after:
             continue
+        # Few numbers of an account begin differently, so this saves a microsecond for each message.
+        known: dict[tuple[str, bytes], list[int]] = {}
         for row in account.feed_after(after, last - after):
             if row.cursor > last:
                 break
-            for carrier, kind, seconds in _endings(row):
-                number = destination_of(row.addresses)
-                digits = number[1:4] if number.startswith(b"+") else number[:3]
-                group = QualityGroup(carrier, name, CODE_OF_FIRST_DIGITS.get(digits, ""))
-                counts = groups.get(group)
+            rare_fields = row.rare_fields
+            if rare_fields is not None and (rare_fields.inbound is not None or rare_fields.failover is not None):
+                endings: Iterable[_Ending] = _of_rounds(row) if rare_fields.inbound is None else ()
+            elif row.handoff is None or row.state == DELETED:
+                continue
+            else:
+                endings = ((row.handoff.carrier, *_kind(row.handoff, row.state, row.carrier_error, row.done_at)),)
+            number = destination_of(row.addresses)
+            digits = number[1:4] if number.startswith(b"+") else number[:3]
+            for carrier, kind, seconds in endings:
+                counts = known.get((carrier, digits))
                 if counts is None:
-                    counts = groups[group] = [0] * COUNTS
+                    group = QualityGroup(carrier, name, CODE_OF_FIRST_DIGITS.get(digits, ""))
+                    counts = known[carrier, digits] = groups.setdefault(group, [0] * COUNTS)
                 counts[kind] += 1
                 if kind == DELIVERED:
                     counts[FIRST_CLASS + bisect_left(TOOK_SECONDS, seconds)] += 1
     return EndedCounts(max(after, last), groups)
-
-
-def _endings(row: Row) -> Iterator[_Ending] | tuple[_Ending, ...]:
-    """How a message ended at each carrier that took it."""
-    rare_fields = row.rare_fields
-    if rare_fields is not None:
-        if rare_fields.inbound is not None:
-            return ()
-        if rare_fields.failover is not None:
-            return _of_rounds(row)
-    handoff = row.handoff
-    if handoff is None or row.state == DELETED:
-        return ()
-    return ((handoff.carrier, *_kind(handoff, row.state, row.carrier_error, row.done_at)),)
 
 
 def _kind(handoff: CarrierHandoff, state: int, carrier_error: CarrierError, at: float) -> tuple[int, float]:
