@@ -11,9 +11,10 @@ from relay.app.load_config import ConfigError
 from relay.cli.command_parser import CommandParser, command_parser
 from relay.cli.read_config import read_config
 from relay.config.yaml_reader import did_you_mean
-from relay.routing.explanation import Explanation, explain, instant_of
+from relay.routing.explanation import Explanation, explain
 from relay.routing.routes import Routes
 from relay.text.compose import InvalidText
+from relay.values.instants import instant_of
 
 _EPILOG = """\
 examples:

@@ -275,6 +275,7 @@ class MessageFlow:
                         s.tags,
                         # The time in the body would be over for the next carrier.
                         None if parts is s.scheduled_parts else failover,
+                        s.login,
                     )
                 )
         return result + throttled if throttled else result

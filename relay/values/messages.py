@@ -29,8 +29,8 @@ class Channel(enum.StrEnum):
 class QueueKey(NamedTuple):
     """Names one notification queue. Its notifications go the same way, so they fail together.
 
-    :ivar url: the notification URL that the messages were submitted with. It is empty for SMPP, and for the account's
-        own URL, which may change until the attempt is made.
+    :ivar url: the notification URL that the messages were submitted with. It is empty for the account's own URL, which
+        may change until the attempt is made. Over SMPP it is the login that gets the receipts (`Message.login`).
     """
 
     account: str
@@ -67,6 +67,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
     :ivar tags: tags that the decision service gave the message. Its number may have more tags from the lists.
     :ivar failover: when the message goes to another carrier; None: never.
+    :ivar login: the name of the SMPP login whose sessions get the receipts; "": the account's first.
     """
 
     id: bytes
@@ -86,6 +87,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     adapt: int = 0
     tags: tuple[str, ...] = ()
     failover: FailoverRule | None = None
+    login: str = ""
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -141,6 +143,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     adapt: int = 0
     tags: tuple[str, ...] = ()
     source: bytes = b""
+    login: str = ""
 
 
 class Replacement(msgspec.Struct, frozen=True, gc=False):
@@ -356,7 +359,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar channel: see `Channel`.
     :ivar attempt: the number of this attempt, from 1.
     :ivar addresses: as in `Message`: the customer's own source first.
-    :ivar url: the message's own notification URL, or "".
+    :ivar url: as in `QueueKey`.
     :ivar done_at: when the relay learnt the state.
     :ivar carrier_done_at: when the message reached the state, as the carrier says; 0.0: the carrier doesn't say.
     :ivar user_message_reference: the optional parameter of the submission; None: it had none.

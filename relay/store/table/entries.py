@@ -109,15 +109,18 @@ class PartOfRow(msgspec.Struct, frozen=True, gc=False, eq=False):
 class TableAccount(AccountLists["Row"]):
     """One customer's account in the table: its lists of messages, and the origins of its messages."""
 
-    __slots__ = ("_origins", "_queues")
+    __slots__ = ("_origins", "_origins_of_logins", "_queues")
 
     def __init__(self, name: str, queues: "NotificationQueues[Row]") -> None:
         super().__init__(name)
         self._queues = queues
         self._origins: dict[int, Origin] = {}
+        #: The same for messages of an account's other SMPP logins, by the name of the login.
+        self._origins_of_logins: dict[str, dict[int, Origin]] = {}
 
-    def origin(self, interface: str, registered_delivery: int, priority: int, adapt: int) -> Origin:
+    def origin(self, interface: str, registered_delivery: int, priority: int, adapt: int, login: str = "") -> Origin:
         """The origin that all messages with these values share."""
+        origins = self._origins_of_logins.setdefault(login, {}) if login else self._origins
         key = registered_delivery + _OVER_SMPP if interface == "smpp" else registered_delivery
         if interface == INBOUND:
             key = _FROM_HANDSETS
@@ -125,17 +128,17 @@ class TableAccount(AccountLists["Row"]):
             key += priority * _A_PRIORITY
         if adapt:
             key += adapt * _ADAPTED
-        origin = self._origins.get(key)
+        origin = origins.get(key)
         if origin is None:
             intermediate = bool(registered_delivery & REGISTERED_DELIVERY_INTERMEDIATE)
-            origin = self._origins[key] = Origin(
+            origin = origins[key] = Origin(
                 self,
                 interface,
                 registered_delivery,
                 priority,
                 smpp_owed_by_state(registered_delivery),
                 OWED_SMPP if intermediate else 0,
-                self._queues.queue(QueueKey(self.name, Channel.SMPP)),
+                self._queues.queue(QueueKey(self.name, Channel.SMPP, login)),
                 self._queues.queue(QueueKey(self.name, Channel.WEBHOOK)),
                 adapt,
             )
