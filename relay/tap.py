@@ -28,16 +28,14 @@ from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
 from relay.accounts.first_secrets import FirstSecrets
-from relay.app.cluster_checks import driver_problems
+from relay.app.config_file import read_config, start_checks
 from relay.app.daemon import Collaborators, Daemon, DurableStore, Served
-from relay.app.endpoint_check import endpoint_problems
-from relay.app.file_check import file_problems
 from relay.app.list_files import ListsCheck, read_lists
-from relay.app.load_config import Check, ConfigError, load
+from relay.app.load_config import ConfigError
 from relay.app.logging import LoggedService
 from relay.app.logging import observer as line_observer
 from relay.app.make_history import make_history, make_message_records
-from relay.app.reload import ConfigRefused, Reloader
+from relay.app.reload import Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
 from relay.config.model import Carrier, Config, NumberComparison
@@ -91,38 +89,11 @@ class Options(usage.Options):
 
         self.lists_check = ListsCheck()
         try:
-            self.config = load_config(Path(self["config"]), reactor, [self.lists_check])
-        except usage.UsageError as problem:
+            self.config = read_config(self["config"], [*start_checks(reactor), self.lists_check])
+        except ConfigError as error:
             # twistd would print its usage, too, and the problems would be far above.
-            print(problem, file=sys.stderr)
+            print(error, file=sys.stderr)
             raise SystemExit(1) from None
-
-
-def load_config(path: Path, reactor: Any, more_checks: Sequence[Check] = ()) -> Config:
-    """Reads the configuration in a file.
-
-    :param more_checks: checks beside those of endpoints and files. That of the lists takes seconds if they are long.
-    :raises usage.UsageError: the file can't be used. The text has all problems, one a line.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise usage.UsageError(f"{path}: can't be read: {problem}") from None
-    try:
-        return load(
-            text,
-            name=str(path),
-            environ=os.environ,
-            read_file=lambda name: Path(name).read_text(encoding="utf-8"),
-            further_checks=[
-                lambda config: endpoint_problems(config, reactor),
-                file_problems,
-                driver_problems,
-                *more_checks,
-            ],
-        )
-    except ConfigError as problem:
-        raise usage.UsageError("\n".join(problem.problems)) from None
 
 
 def makeService(options: Options) -> IService:
@@ -183,10 +154,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
     notifier = daemon.notifier
 
     def read() -> Config:
-        try:
-            return load_config(path, reactor)
-        except usage.UsageError as problem:
-            raise ConfigRefused(str(problem).splitlines()) from None
+        return read_config(path, start_checks(reactor))
 
     def applied(config: Config) -> None:
         taken(config)

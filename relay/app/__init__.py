@@ -2,6 +2,6 @@
 
 In:   a configuration file and a reactor.
 Out:  a running relay.
-Read: `daemon.py` first. `load_config` reads and checks a file, and `reload` applies a changed file to the running
-    relay. `logging`, `tls` and `sd_notify` serve the daemon.
+Read: `daemon.py` first. `config_file` reads and checks a file (`load_config` makes a `Config` of its text), and
+    `reload` applies a changed file to the running relay. `logging`, `tls` and `sd_notify` serve the daemon.
 """

@@ -75,7 +75,7 @@ async def _no_lists(config: Config) -> NumberLists | None:
 class Reloader:
     """Applies a new configuration while the relay runs. One reload at a time.
 
-    :param read: reads and checks the file. It raises `ConfigRefused` if the file can't be used.
+    :param read: reads and checks the file. It raises an exception with `problems` if the file can't be used.
     :param read_lists: reads the files of the lists. It raises an exception with `problems` if one can't be read.
     :param taken: called with each configuration after it has been applied. The log uses it.
     :param begun, ended: called before and after the work, for the service manager.

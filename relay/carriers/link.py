@@ -107,6 +107,10 @@ class CarrierLink:
         """Removes the queued parts of an account, and returns them. What has been written is not affected."""
         return self._sender.queue.withdraw(account)
 
+    def drop_cancelled(self) -> None:
+        """Removes the queued parts of messages that were cancelled, instead of when their turn comes."""
+        self._sender.queue.drop_cancelled()
+
     def is_sending(self, message_id: bytes) -> bool:
         """Whether a part of the message has been written, or is about to be written, and has no response."""
         return self._sender.is_marking(message_id) or any(

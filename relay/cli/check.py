@@ -1,19 +1,16 @@
 """`python -m relay check FILE`: says whether the relay would start with a configuration file."""
 
 import json
-import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from twisted.internet.testing import MemoryReactorClock
 
 from relay.app.config_checks import advice
-from relay.app.endpoint_check import endpoint_problems
-from relay.app.file_check import file_problems
+from relay.app.config_file import config_of, read_config, start_checks
 from relay.app.list_files import ListsCheck
-from relay.app.load_config import ConfigError, load
+from relay.app.load_config import Check, ConfigError
 from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Config
 
@@ -61,7 +58,7 @@ def make_parser() -> CommandParser:
 def main(arguments: Sequence[str]) -> int:
     """Checks the file that the arguments name; the exit status says how it went."""
     options = make_parser().parse_args(arguments)
-    found = _check(options.file)
+    found = _checked(lambda checks: read_config(options.file, checks))
     if options.json:
         fine = not found.problems
         print(json.dumps({"file": options.file, "fine": fine, "problems": found.problems, "notes": found.notes}))
@@ -74,31 +71,18 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if found.problems else 0
 
 
-def _check(file: str) -> Checked:
-    """Reads the file and checks it."""
-    try:
-        text = Path(file).read_text(encoding="utf-8")
-    except OSError as problem:
-        return Checked([f"{file}: can't be read: {problem.strerror}"])
-    except UnicodeDecodeError:
-        return Checked([f"{file}: can't be read: it is not UTF-8 text"])
-    return checked(text, file)
-
-
 def checked(text: str, name: str) -> Checked:
     """Checks the text of a configuration file as a start of the relay does.
 
     :param name: the file's name, for problems.
     """
-    reactor = MemoryReactorClock()
+    return _checked(lambda checks: config_of(text, name, checks))
+
+
+def _checked(read: Callable[[Iterable[Check]], Config]) -> Checked:
+    """Reads a configuration with the checks of a start."""
     try:
-        config = load(
-            text,
-            name=name,
-            environ=os.environ,
-            read_file=lambda path: Path(path).read_text(encoding="utf-8"),
-            further_checks=[lambda config: endpoint_problems(config, reactor), file_problems, ListsCheck()],
-        )
+        config = read([*start_checks(MemoryReactorClock()), ListsCheck()])
     except ConfigError as error:
         return Checked(list(error.problems))
     return Checked([], advice(config), _summary(config))

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 
 from relay.app.cluster_checks import driver_problems
+from relay.app.config_file import read_config
 from relay.app.load_config import ConfigError
 from relay.cli.command_parser import CommandParser, command_parser
-from relay.cli.read_config import read_config
 
 _EPILOG = """\
 examples:

@@ -5,9 +5,9 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
-from relay.app.load_config import ConfigError, load
+from relay.app.config_file import read_config
+from relay.app.load_config import ConfigError
 from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Config
 from relay.history.erasure import Erased, erase_in_history, erase_in_records, left_in_journal
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     if not number:
         parser.error("--number: expected a number with its country code, such as 447700900123")
     try:
-        config = _load(options.config)
+        config = read_config(options.config)
         erased = _erase(config, number)
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
@@ -64,15 +64,6 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     _report(config, erased)
     return 0
-
-
-def _load(file: str) -> Config:
-    return load(
-        Path(file).read_text(encoding="utf-8"),
-        name=file,
-        environ=os.environ,
-        read_file=lambda path: Path(path).read_text(encoding="utf-8"),
-    )
 
 
 def _erase(config: Config, number: str) -> Erased:

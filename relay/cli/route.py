@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from relay.app.config_file import read_config
 from relay.app.list_files import ListsRefused, read_lists
 from relay.app.load_config import ConfigError
 from relay.cli.command_parser import CommandParser, command_parser
-from relay.cli.read_config import read_config
 from relay.config.yaml_reader import did_you_mean
 from relay.routing.explanation import Explanation, explain
 from relay.routing.routes import Routes

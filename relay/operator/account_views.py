@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from twisted.web.template import Tag
 
 from relay.account_pages.access_forms import login_words
-from relay.account_pages.html import Content, card, duration, el, moment
+from relay.account_pages.html import Content, card, duration, el, facts, moment
 from relay.customers.bound_logins import LoginView
 from relay.operator.looks import AccountLook
-from relay.operator.operator_html import action_link, facts, grid, link, number, percent, search_link, word
+from relay.operator.operator_html import action_link, grid, link, number, percent, search_link, word
 from relay.operator.owed import Owed
 
 #: Above this share of failed attempts the table marks the account.

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, card, duration, el
+from relay.account_pages.html import Content, card, duration, el, facts
 from relay.operator.looks import CarrierLook
-from relay.operator.operator_html import action_link, facts, grid, link, number, percent, search_link, word
+from relay.operator.operator_html import action_link, grid, link, number, percent, search_link, word
 
 _HEADS = (
     "Carrier", "State", "Binds", "Rate", "Window", "Queue", "Taken", "Refused", "Receipts", "Matched", "Orphans",

@@ -275,7 +275,7 @@ class MessageFlow:
                         s.tags,
                         # The time in the body would be over for the next carrier.
                         None if parts is s.scheduled_parts else failover,
-                        s.login,
+                        login=s.login,
                     )
                 )
         return result + throttled if throttled else result
@@ -558,6 +558,16 @@ class MessageFlow:
         # If we stop here, then the carrier's receipt says DELETED, or the message ends when that receipt is overdue.
         await self.follow_up(self.store.end([Ending(message_id, DELETED, self._clock.seconds())]))
         return await self._is_deleted(message_id)
+
+    def drop_cancelled(self) -> None:
+        """Takes the parts of cancelled messages out of the queues, so that they don't count there any more.
+
+        It looks at each queued part. So a cancelled part otherwise stays in its queue until its turn comes.
+        """
+        if self.cancelled:
+            for link in self._links.values():
+                link.drop_cancelled()
+            self.suspended.drop_cancelled(self.cancelled)
 
     async def _is_deleted(self, message_id: bytes) -> bool:
         # A receipt or a time limit may have ended the message first, with another state.

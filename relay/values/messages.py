@@ -67,6 +67,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar adapt: ADAPT_NOTHING, ADAPT_ADDRESSES or ADAPT_TEXT.
     :ivar tags: tags that the decision service gave the message. Its number may have more tags from the lists.
     :ivar failover: when the message goes to another carrier; None: never.
+    :ivar replaces: this stands for an accepted message with the same id, which its customer replaced (replace_sm).
     :ivar login: the name of the SMPP login whose sessions get the receipts; "": the account's first.
     """
 
@@ -87,6 +88,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     adapt: int = 0
     tags: tuple[str, ...] = ()
     failover: FailoverRule | None = None
+    replaces: bool = False
     login: str = ""
 
 

@@ -158,6 +158,14 @@ class CheckTests(CommandLineTestCase):
             self.assertEqual(done.stderr.count("\n"), 1)
             self.assertIn(reason, done.stderr)
 
+    def test_a_cluster_without_its_driver_is_a_problem_as_it_is_at_a_start(self) -> None:
+        self.file("raise ImportError('no libpq here')", "psycopg.py")
+        file = self.file("cluster: {database: 'postgresql://relay@localhost/relay', node: a}")
+        done = self.relay("check", file, PYTHONPATH=f"{self.directory}{os.pathsep}{ROOT}")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{file}:1: cluster: needs psycopg and libpq", done.stderr)
+        self.assertIn("no libpq here", done.stderr)
+
     def test_secrets_come_from_the_environment_and_from_files(self) -> None:
         self.file("x\n", "key")
         file = self.file("accounts: {a: {api_key: '${KEY}', smpp: {system_id: a, password: {file: key}}}}")

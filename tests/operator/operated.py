@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -22,7 +23,16 @@ from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
 from relay.store.api import ReplayResult, StoreBusy, StoreFigures, StoreUnavailable
-from relay.values.messages import AmbiguousReceipt, Message, MessageView, QueueKey, Receipt, StoreResult, Submission
+from relay.values.messages import (
+    AmbiguousReceipt,
+    Ending,
+    Message,
+    MessageView,
+    QueueKey,
+    Receipt,
+    StoreResult,
+    Submission,
+)
 from relay.values.secret import Secret
 from relay.webhooks.answer import UrlState
 from tests.unused_store import UnusedStore
@@ -83,7 +93,13 @@ class OperatedStore(UnusedStore):
         return succeed(StoreResult(frozenset(), ()))
 
     receipts = submitted
-    end = submitted
+
+    def end(self, batch: Sequence[Ending]) -> Deferred[StoreResult]:
+        for ending in batch:
+            if ending.id in self.views:
+                ended = msgspec.structs.replace(self.views[ending.id], state=ending.state, final=True)
+                self.views[ending.id] = ended
+        return succeed(StoreResult(frozenset(), ()))
 
     def put_setting(self, account: str, name: str, value: str | None) -> Deferred[None]:
         if self.unavailable:

@@ -100,6 +100,7 @@ def replaced(row: Row, r: Replacement) -> Message:
         r.scheduled_at,
         tags=rare_fields.tags,
         failover=None if rare_fields.failover is None else rare_fields.failover.rule,
+        replaces=True,
         login=origin.smpp_queue.queue_key.url,
     )
 
