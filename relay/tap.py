@@ -38,6 +38,7 @@ from relay.app.make_history import make_history, make_message_records
 from relay.app.reload import Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
+from relay.charging.charging import Charging
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.customers.bound_logins import LoginView
 from relay.decisions.decision_client import DecisionClient
@@ -335,6 +336,7 @@ def _message_flow(
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
         gate=gate,
+        charging=Charging(config.accounts),
         decisions=DecisionService(config.decisions, DecisionClient(http_clients.any, reactor), reactor),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from relay.accounts.receiver_headers import header_problem, token_problem
 from relay.accounts.signing import secret_key
+from relay.app.charging_checks import check_charging
 from relay.app.cluster_checks import check_cluster
 from relay.app.login_checks import Finding, check_ascii, check_logins, check_network, is_name, secrets_of_logins
 from relay.app.route_checks import check_routes, replaced_sender
@@ -58,6 +59,7 @@ def check(config: Config) -> Iterator[Finding]:
         yield ("decisions", "url"), str(problem)
     yield from check_routes(config)
     yield from check_cluster(config)
+    yield from check_charging(config)
 
 
 def advice(config: Config) -> list[str]:

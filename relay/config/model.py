@@ -212,6 +212,16 @@ class Senders(ConfigStruct, frozen=True):
     ] = ""
 
 
+class Quota(ConfigStruct, frozen=True):
+    """How many messages an account may send. Counted are accepted messages, except those to test numbers."""
+
+    daily: Annotated[int, Meta(ge=0, description="Messages a day; 0 = no limit.")] = 0
+    monthly: Annotated[int, Meta(ge=0, description="Messages a calendar month; 0 = no limit.")] = 0
+    time_zone: Annotated[
+        str, _text("Where days and months begin at midnight: a name such as `Europe/London`, or `UTC`.")
+    ] = "UTC"
+
+
 class Account(ConfigStruct, frozen=True):
     """A customer."""
 
@@ -281,6 +291,7 @@ class Account(ConfigStruct, frozen=True):
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
     senders: Senders = field(default_factory=Senders)
+    quota: Quota = field(default_factory=Quota)
     test_numbers: Annotated[
         dict[str, Literal["DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
         _text(

@@ -35,7 +35,7 @@ from relay.store.api import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets
 from relay.values.messages import Channel, Message, QueueKey, Submission
-from relay.values.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu, SubmitMultiPdu
+from relay.values.pdus import Accepted, Answered, BindPdu, MessageIdPdu, MessagePdu, SubmitMultiPdu
 
 _RESP = c.RESPONSE_BIT
 #: If another bind needs the place of a silent session, that session must answer enquire_link in this time.
@@ -188,6 +188,12 @@ class CustomerSessions:
         receivers = self._receivers.get((protocol.account, protocol.login))
         if receivers is not None:
             receivers.answered(answers)
+        self._drain.check()
+
+    def accepted(self, protocol: SmppServerProtocol, accepted: Accepted) -> None:
+        receivers = self._receivers.get((protocol.account, protocol.login))
+        if receivers is not None:
+            receivers.accepted(accepted)
         self._drain.check()
 
     def unanswered(self, protocol: SmppServerProtocol, tokens: Sequence[object]) -> None:

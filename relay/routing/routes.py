@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 
 from relay.config.model import Route
+from relay.config.prefix_table import PrefixTable
 from relay.config.sender_patterns import SenderPattern
 from relay.routing.carrier_order import CarrierOrder
 from relay.routing.hours import hours_of
 from relay.routing.number_lists import NumberLists
-from relay.routing.prefix_table import PrefixTable
 from relay.routing.set_endings import NO_ENDINGS, Endings, or_carriers
 from relay.values.messages import destination_of, source_of
 

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from relay.values.charge import Charge
 from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage
 from relay.values.pdus import MessageIdPdu
@@ -68,6 +69,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar tags: tags that the decision service gave the message. Its number may have more tags from the lists.
     :ivar failover: when the message goes to another carrier; None: never.
     :ivar replaces: this stands for an accepted message with the same id, which its customer replaced (replace_sm).
+    :ivar charge: what it costs its account; None: nothing, and it counts for no quota.
     :ivar login: the name of the SMPP login whose sessions get the receipts; "": the account's first.
     """
 
@@ -89,6 +91,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     tags: tuple[str, ...] = ()
     failover: FailoverRule | None = None
     replaces: bool = False
+    charge: Charge | None = None
     login: str = ""
 
 
@@ -165,7 +168,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     :ivar field: for HTTP, the field of the request that is wrong; "" if none is.
     :ivar reason: a sentence for the customer.
     :ivar retry_after_seconds: above 0 if the same request may succeed later (429 or 503 over HTTP).
-    :ivar kind: for HTTP, the kind of the problem (`relay.http.problems`), with 422; "": the other fields say it.
+    :ivar kind: for HTTP, the kind of the problem (`relay.http.problems`); "": the other fields say it.
     """
 
     command_status: int
@@ -530,7 +533,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar state: SCHEDULED until a carrier has taken the message.
     :ivar done_at: when the relay learnt the final state; None before.
     :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
-    :ivar priority: as in `Message`; likewise `scheduled_at`, `adapt` and `tags`.
+    :ivar priority: as in `Message`; likewise `scheduled_at`, `adapt`, `tags` and `charge`.
     :ivar waits_for_its_time: `scheduled_at` has not come; the message is in no carrier's queue.
     :ivar rounds: for a message that went to another carrier: its parts in each round, in order of time, the present
         round last. `parts` are those of the round that decided, or of the present one. Otherwise it is empty.
@@ -564,6 +567,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     tags: tuple[str, ...] = ()
     ending: bool = False
     rounds: Sequence[Sequence[PartView]] = ()
+    charge: Charge | None = None
 
     @property
     def tried(self) -> tuple[str, ...]:

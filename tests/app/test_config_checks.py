@@ -391,3 +391,10 @@ class ClusterTests(ChecksTestCase):
 
     def test_a_node_may_have_any_printable_name(self) -> None:
         self.assert_problem(f'cluster: {{{self.DATABASE}, node: " a"}}', "cluster.node", "space")
+
+
+class QuotaTests(ChecksTestCase):
+    def test_a_quota_s_time_zone_must_exist(self) -> None:
+        self.assert_fine("accounts: {a: {quota: {daily: 5, monthly: 100, time_zone: Europe/London}}}")
+        text = "accounts: {a: {quota: {daily: 5, time_zone: Mars/Olympus}}}"
+        self.assert_problem(text, "accounts.a.quota.time_zone", "'Mars/Olympus'", "Europe/London")

@@ -20,6 +20,7 @@ from relay.store.table.receiving import feed as inbound_feed
 from relay.store.table.receiving import inbound_of
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
+from relay.values.charge import AccountUse
 from relay.values.ids import id_text
 from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, QueueKey, Receipt
 
@@ -119,6 +120,9 @@ class JournalQueries:
 
     def scheduled_count(self, account: str) -> int:
         return self.table.scheduled.count_of(account)
+
+    def account_use(self, account: str) -> AccountUse:
+        return self.table.ledger.use(account)
 
     def given_up_count(self, account: str) -> int:
         entry = self.table.accounts.get(account)
