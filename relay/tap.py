@@ -12,7 +12,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,9 @@ from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
 from relay.charging.charging import Charging
 from relay.config.model import Carrier, Config, NumberComparison
+from relay.customers.bound_logins import LoginView
 from relay.decisions.decision_client import DecisionClient
 from relay.decisions.decision_service import DecisionService
-from relay.history.history_questions import HistoryQuestions
 from relay.history.message_lists import MessageLists
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.carrier_receipts import CarrierReceipts
@@ -50,6 +50,8 @@ from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.http.site import ApiSite
 from relay.operator.admin_pages import make_admin_site
+from relay.quality.quality_file import QUALITY_FILE, QualityFile
+from relay.quality.quality_watch import QualityWatch
 from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
 from relay.routing.number_lists import NumberLists
@@ -207,6 +209,9 @@ def build(
         # The daemon is made last. The store calls this only once the daemon has started it.
         return daemon.compare_numbers(carrier)
 
+    def smpp_logins(account: str) -> Iterator[LoginView]:
+        return daemon.sessions.bound.views(account)
+
     files = files or OsFiles()
     randomness = random.SystemRandom()
     make_thread = partial(_thread, reactor)
@@ -224,8 +229,13 @@ def build(
     flow = _message_flow(config, reactor, store, accounts, number_lists, http_clients, gate)
     webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall, gate, tracing)
     turns, proxies = FairTurns(reactor), TrustedProxies(config.trusted_proxies)
+    pages = partial(
+        AccountPages,
+        page_stats=PageStats(flow.store, reactor) if questions is None else HistoryStats(questions, reactor),
+        smpp_logins=smpp_logins,
+    )
     api = _http_api(
-        config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, questions, tracing
+        config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, pages, tracing
     )
     daemon = Daemon(
         config,
@@ -244,6 +254,7 @@ def build(
             notifier=from_environment(reactor),
             carrier_http=http_clients.any,
             membership=node,
+            quality=_quality(config, reactor, flow),
             tracing=tracing,
         ),
         sites=lambda daemon: _sites(daemon, config, reactor, api.site, turns, proxies, open_files),
@@ -255,6 +266,16 @@ def build(
         node.ownership.reopened = daemon.may_send_again
     _take_carrier_notifications(api, daemon, reactor, wall)
     return daemon
+
+
+def _quality(config: Config, reactor: Any, flow: MessageFlow) -> QualityWatch:
+    """Makes what counts the messages that carriers deliver, and keeps the counts in a file."""
+    keeper = QualityFile(str(Path(config.data_dir) / QUALITY_FILE))
+
+    def in_thread(work: Callable[[], Any]) -> Any:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work)
+
+    return QualityWatch(flow, reactor, config.limits.quality_groups, keeper, in_thread)
 
 
 def _cluster_node(
@@ -394,10 +415,13 @@ def _http_api(
     turns: FairTurns,
     proxies: TrustedProxies,
     lists: MessageLists,
-    questions: HistoryQuestions | None,
+    pages: Callable[..., AccountPages],
     tracing: Tracing | None,
 ) -> HttpApi:
-    """Makes the customers' HTTP API, with the pages of My Account."""
+    """Makes the customers' HTTP API, with the pages of My Account.
+
+    :param pages: makes these pages.
+    """
     api = HttpApi(
         flow=flow,
         accounts=accounts,
@@ -415,13 +439,12 @@ def _http_api(
         lists=lists,
         tracing=tracing,
     )
-    AccountPages(
+    pages(
         api,
         flow=flow,
         accounts=accounts,
         webhooks=webhooks,
         sessions=PageSessions(accounts, flow.store, os.urandom, reactor.seconds),
-        page_stats=PageStats(flow.store, reactor) if questions is None else HistoryStats(questions, reactor),
         clock=reactor,
         random_bytes=os.urandom,
     )

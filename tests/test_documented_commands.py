@@ -27,6 +27,10 @@ from tests.ports import free_port
 
 #: Commands that other tests run, with the test or the reason; `*` stands for what may follow.
 RUN_ELSEWHERE = {
+    "docs/tracing.md": {
+        "/opt/relay/bin/pip install 'sms-receipt-relay[opentelemetry]'": "would install the relay from PyPI",
+        "curl -s -u demo:demo-key *": "tests.integration.test_tracing sends such a request",
+    },
     "README.md": {
         "curl -sS -u demo:demo-key *": "tests.test_readme",
         ".venv/bin/pip install smpplib": "tests.test_readme runs the example with what the suite has",
@@ -63,6 +67,7 @@ RUN_ELSEWHERE = {
         "python -m relay history erase *": "tests.history.test_erasure",
     },
     "docs/carriers.md": {
+        "python -m relay status": "named in a sentence; tests.integration.test_operator_commands runs it",
         "python -m relay route": "named in a sentence; tests.cli.test_cli runs it",
         "python -m relay route --config *": "tests.cli.test_cli",
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
