@@ -2,7 +2,8 @@
 
 Theory of operation: every few seconds it asks the store how messages have ended since the last time, in slices. So
 nothing is counted on the way of a message or receipt. Every ten seconds it judges the carriers by the routes' rules. If
-something changes, the flow gets new routes. Every five minutes, and at a stop, it writes what it knows to a file.
+something changes, the flow gets new routes. It writes what it knows to a file when a route begins or ceases to avoid a
+carrier, every five minutes, and at a stop.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -86,6 +87,9 @@ class QualityWatch:
             self.rules.avoided = {(each.route, each.carrier): each for each in kept.avoided}
         self._started = True
         self.use_routes()
+        if kept is None:
+            # After a crash, the next start counts from this place.
+            await self._write()
         self._wait()
 
     async def _read(self) -> KeptQuality | None:
@@ -159,6 +163,9 @@ class QualityWatch:
             self.use_routes()
         for change in changes:
             await self._say(change)
+        if changes:
+            # If we stop before this, the next start judges again.
+            await self._write()
 
     async def _say(self, change: Change) -> None:
         avoided = change.avoided

@@ -149,6 +149,13 @@ class CountingTests(WatchCase):
         self.advance(2 * COUNT_SECONDS)
         self.assertEqual(self.counted(), (5, 1))
 
+    def test_a_crash_soon_after_the_first_start_loses_no_count(self) -> None:
+        self.deliver(2, 1)
+        self.disk = self.disk.crash()
+        self.begin()
+        self.advance(2 * COUNT_SECONDS)
+        self.assertEqual(self.counted(), (2, 1))
+
     def test_the_first_start_counts_nothing_that_ended_before_it(self) -> None:
         self.deliver(2, 0)
         self.end()
@@ -212,6 +219,14 @@ class AvoidingTests(WatchCase):
         self.restart()
         self.assertEqual(self.order(), ("tier2", "tier1"))
         self.assertEqual(len(self.recorded), 1)
+
+    def test_a_crash_goes_on_avoiding_and_counts_nothing_twice(self) -> None:
+        self.bad()
+        self.disk = self.disk.crash()
+        self.begin()
+        self.assertEqual(self.order(), ("tier2", "tier1"))
+        self.advance(2 * COUNT_SECONDS)
+        self.assertEqual(self.counted(), (1, 19))
 
     def test_new_routes_of_a_reload_avoid_the_same_carrier_at_once(self) -> None:
         self.bad()
