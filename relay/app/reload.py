@@ -212,7 +212,7 @@ class Reloader:
         daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
         routes = Routes(config.routes, lists, endings_of(config.accounts))
         daemon.flow.reroute(routes, daemon.links, config.validity_seconds)
-        daemon.flow.charging.replace(config.accounts)
+        daemon.flow.charging.replace(config.accounts, config.prices)
         if config.decisions != old.decisions:
             daemon.flow.decisions.reconfigure(config.decisions)
         for name, account in old.accounts.items():

@@ -132,10 +132,20 @@ class DefaultSenderRequest(MessageRequest, frozen=True, forbid_unknown_fields=Tr
     from_: Annotated[str, Meta(max_length=40)] = field(name="from", default="")
 
 
+#: The description of an amount of money.
+_PRICE: Final = Meta(
+    description="What the message costs, all its parts together, as decimal text. Only there if the account has prices.",
+    examples=["0.07"],
+)
+_CURRENCY: Final = Meta(description="The currency of `price`.", examples=["EUR"])
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """A message was accepted. It is on disk, and its notification will come."""
 
     id: Annotated[str, Meta(description="The message's id, a UUID.", examples=["72b83667-a8f1-4c09-861f-e1ee6dd4561b"])]
+    price: Annotated[str | UnsetType, _PRICE] = UNSET
+    currency: Annotated[str | UnsetType, _CURRENCY] = UNSET
 
 
 class NotificationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -226,6 +236,11 @@ class MessageReport(msgspec.Struct, frozen=True):
     tried: Annotated[
         list[TriedCarrier] | UnsetType,
         Meta(description="The carriers in their order. Only there if it went to another one after one failed."),
+    ] = UNSET
+    price: Annotated[str | UnsetType, _PRICE] = UNSET
+    currency: Annotated[str | UnsetType, _CURRENCY] = UNSET
+    refunded: Annotated[
+        bool | UnsetType, Meta(description="Whether the price was given back. Only there if there is a price.")
     ] = UNSET
 
 

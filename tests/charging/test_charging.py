@@ -93,8 +93,8 @@ class MeterTests(SynchronousTestCase):
         self.assertEqual(problem.headers, ((b"Retry-After", b"12600"),))
 
     def test_an_account_without_a_quota_has_no_terms(self) -> None:
-        charging = Charging({"free": Account(), "capped": Account(quota=Quota(daily=1))})
+        charging = Charging({"free": Account(), "capped": Account(quota=Quota(daily=1))}, {})
         self.assertEqual((charging.terms("free"), charging.day("free", self.now)), (None, 0))
         self.assertEqual(charging.day("capped", self.now), 20261129)
-        charging.replace({"free": Account(quota=Quota(monthly=1)), "capped": Account()})
+        charging.replace({"free": Account(quota=Quota(monthly=1)), "capped": Account()}, {})
         self.assertEqual((charging.day("free", self.now), charging.day("capped", self.now)), (20261129, 0))
