@@ -19,7 +19,7 @@ from relay.smpp.server import SmppServerProtocol
 from relay.store.api import NotificationStore, StoreUnavailable
 from relay.values.counters import Counters
 from relay.values.messages import Attempt, Notification, QueueKey, Verdict
-from relay.values.pdus import Answered
+from relay.values.pdus import Accepted, Answered
 from relay.values.smpp_constants import (
     DELIVER_SM,
     ESME_ROK,
@@ -126,6 +126,21 @@ class AccountReceivers:
                 self._attempts[Verdict.DELIVERED] += count
                 self._told_seconds.observe_ends(now - first.done_at, now - last.done_at, count)
             self._tasks.start(self._settle(attempts))
+        if self._owed:
+            self._serve()
+
+    def accepted(self, accepted: Accepted) -> None:
+        """Takes answers of the customer that all say ESME_ROK."""
+        tokens = accepted.tokens
+        if set(map(type, tokens)) != {Notification}:
+            self.answered(accepted.each())
+            return
+        now = self._clock.seconds()
+        notifications: Sequence[Notification] = tokens  # type: ignore[assignment]
+        self._attempts[Verdict.DELIVERED] += len(notifications)
+        first, last = notifications[0], notifications[-1]
+        self._told_seconds.observe_ends(now - first.done_at, now - last.done_at, len(notifications))
+        self._tasks.start(self._settle([Attempt(n, Verdict.DELIVERED, now) for n in notifications]))
         if self._owed:
             self._serve()
 

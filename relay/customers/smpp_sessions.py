@@ -33,7 +33,7 @@ from relay.store.api import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets
 from relay.values.messages import Channel, Message, QueueKey, Submission
-from relay.values.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu, SubmitMultiPdu
+from relay.values.pdus import Accepted, Answered, BindPdu, MessageIdPdu, MessagePdu, SubmitMultiPdu
 from relay.values.secret import Secret
 
 _RESP = c.RESPONSE_BIT
@@ -186,6 +186,12 @@ class CustomerSessions:
         receivers = self._receivers.get(protocol.account)
         if receivers is not None:
             receivers.answered(answers)
+        self._drain.check()
+
+    def accepted(self, protocol: SmppServerProtocol, accepted: Accepted) -> None:
+        receivers = self._receivers.get(protocol.account)
+        if receivers is not None:
+            receivers.accepted(accepted)
         self._drain.check()
 
     def unanswered(self, protocol: SmppServerProtocol, tokens: Sequence[object]) -> None:

@@ -10,7 +10,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from relay.runtime.fair_share import HEAVY_BYTES, FairShare
 from relay.smpp.connection import SLOW_SECONDS, SessionProtocol
 from relay.smpp.session import Role, SessionLimits
-from relay.values.pdus import Answered, BindPdu, Ended, Event, MessageIdPdu, MessagePdu, SubmitMultiPdu
+from relay.values.pdus import Accepted, Answered, BindPdu, Ended, Event, MessageIdPdu, MessagePdu, SubmitMultiPdu
 
 
 class CustomerSide(Protocol):
@@ -33,6 +33,9 @@ class CustomerSide(Protocol):
 
     def answered(self, protocol: "SmppServerProtocol", answers: list[Answered]) -> None:
         """Handles responses to our deliver_sm."""
+
+    def accepted(self, protocol: "SmppServerProtocol", accepted: Accepted) -> None:
+        """Handles responses to our deliver_sm that all say ESME_ROK."""
 
     def unanswered(self, protocol: "SmppServerProtocol", tokens: Sequence[object]) -> None:
         """Handles the tokens of deliver_sm that will get no response any more."""
@@ -87,6 +90,9 @@ class SmppServerProtocol(SessionProtocol):
 
     def answers_received(self, answers: list[Answered]) -> None:
         self._side.answered(self, answers)
+
+    def requests_accepted(self, accepted: Accepted) -> None:
+        self._side.accepted(self, accepted)
 
     def event_received(self, event: Event) -> None:
         if isinstance(event, BindPdu):
