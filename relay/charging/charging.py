@@ -6,9 +6,10 @@ with what the store has counted, and counts the messages that it has admitted. T
 of the reactor, and the store counts then. So no two batches use the same rest of a quota, or the same money.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from relay.charging.segments import segments
+from relay.charging.statement import Statement, statement
 from relay.charging.terms import Terms, terms_of
 from relay.config.model import Account, PriceTable
 from relay.values.amounts import amount_text
@@ -34,6 +35,14 @@ class Charging:
     def terms(self, account: str) -> Terms | None:
         """The account's terms; None: its messages are not counted and cost nothing."""
         return self._terms.get(account)
+
+    def statement(self, account: str, use_of: Callable[[str], AccountUse], now: float) -> Statement | None:
+        """What the account has used, and what it may use; None: it has neither quota nor prices.
+
+        :param use_of: gives what the store has counted for it.
+        """
+        terms = self._terms.get(account)
+        return None if terms is None else statement(terms, use_of(account), now)
 
     def day(self, account: str, now: float) -> int:
         """The day on which messages of the account count now; 0: they are not counted."""

@@ -134,7 +134,7 @@ class DefaultSenderRequest(MessageRequest, frozen=True, forbid_unknown_fields=Tr
 
 #: The description of an amount of money.
 _PRICE: Final = Meta(
-    description="What the message costs, all its parts together, as decimal text. Only there if the account has prices.",
+    description="What the message costs, with all its parts, as decimal text. Only there if the account has prices.",
     examples=["0.07"],
 )
 _CURRENCY: Final = Meta(description="The currency of `price`.", examples=["EUR"])
@@ -322,6 +322,28 @@ class UrlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
+class AccountUseReport(msgspec.Struct, frozen=True):
+    """What an account has used, and what it may use."""
+
+    messages_today: Annotated[int, Meta(description="Messages accepted today. Those to test numbers don't count.")]
+    messages_a_day: Annotated[int, Meta(description="How many may be; 0: no limit.")]
+    messages_this_month: Annotated[int, Meta(description="Messages accepted in this calendar month.")]
+    messages_a_month: Annotated[int, Meta(description="How many may be; 0: no limit.")]
+    day_ends_at: Annotated[str, Meta(description="When the next day begins. RFC 3339, UTC.")]
+    month_ends_at: Annotated[str, Meta(description="When the next month begins. RFC 3339, UTC.")]
+    time_zone: Annotated[str, Meta(description="Where days and months begin at midnight.", examples=["UTC"])]
+    currency: Annotated[
+        str | UnsetType, Meta(description="The currency of prices. Only there if messages have prices.")
+    ] = UNSET
+    balance: Annotated[
+        str | UnsetType,
+        Meta(
+            description="What is left to pay messages with, as decimal text. Only there if the account is prepaid.",
+            examples=["112.40"],
+        ),
+    ] = UNSET
+
+
 class AccountReport(msgspec.Struct, frozen=True):
     """The account's own settings."""
 
@@ -350,6 +372,10 @@ class AccountReport(msgspec.Struct, frozen=True):
     ]
     messages_a_second: Annotated[float, Meta(description="0: no limit.")]
     burst: Annotated[int, Meta(description="How many messages may be sent at once, within the rate.")]
+    use: Annotated[
+        AccountUseReport | UnsetType,
+        Meta(description="What the account has used. Only there if it has a quota or prices."),
+    ] = UNSET
 
 
 class TestReport(msgspec.Struct, frozen=True):

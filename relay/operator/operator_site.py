@@ -19,7 +19,7 @@ from relay.account_pages.page_values import Flash
 from relay.history.query_text import QueryProblem
 from relay.operator import account_views, carrier_views, configuration_views, operator_messages, overview_views
 from relay.operator.action_questions import QUESTIONS
-from relay.operator.actions import OperatorActions, Refusal, ReplayRequest
+from relay.operator.actions import OperatorActions, ReplayRequest
 from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.message_search import MessageSearch
 from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of, question
@@ -29,6 +29,7 @@ from relay.operator.owed import OwedNotifications
 from relay.operator.purge import Purged, PurgeRequest
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
+from relay.operator.refusal import Refusal
 from relay.routing.explanation import Explanation
 from relay.store.api import StoreUnavailable
 from relay.values.ids import id_text

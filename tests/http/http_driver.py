@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from relay.accounts.accounts import Accounts
+from relay.charging.charging import Charging
 from relay.config.model import Account, Limits
 from relay.decisions.decision_service import Decider, NoDecisions
 from relay.http.forwarded import TrustedProxies
@@ -129,6 +130,7 @@ class FakeFlow:
         self.store: Any = store
         self.fair_share = FairShare()
         self.decisions: Decider = NoDecisions()
+        self.charging = Charging({}, {})
         self.refused: list[tuple[str, int]] = []
         self._clock = clock
         self._random = random.Random(1)
