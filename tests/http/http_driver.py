@@ -21,6 +21,7 @@ from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
 from relay.store.api import NO_IDS, AcceptedBefore, FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
 from relay.text.compose import compose
+from relay.values.charge import NOTHING_USED, AccountUse
 from relay.values.ids import id_text
 from relay.values.messages import Channel, Message, MessageView, Notification, QueueKey, Refused, Submission
 from relay.values.secret import Secret
@@ -69,6 +70,7 @@ class FakeStore:
         self.again: list[bytes] = []
         self.lost: list[bytes] = []
         self.feed_place = 0
+        self.use = NOTHING_USED
 
     def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
         return succeed(self.views.get(message_id))
@@ -108,6 +110,9 @@ class FakeStore:
 
     def given_up(self, account: str, since: float, until: float, limit: int) -> Deferred[Sequence[bytes]]:
         return succeed(self.lost[:limit])
+
+    def account_use(self, account: str) -> AccountUse:
+        return self.use
 
     def given_up_count(self, account: str) -> int:
         return len(self.lost)
