@@ -8,7 +8,7 @@ of the reactor, and the store counts then. So no two batches use the same rest o
 
 from collections.abc import Callable, Mapping, Sequence
 
-from relay.charging.segments import segments
+from relay.charging.sms_count import segments
 from relay.charging.statement import Statement, statement
 from relay.charging.terms import Terms, terms_of
 from relay.config.model import Account, PriceTable

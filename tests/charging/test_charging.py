@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.charging.charging import Charging, Meter
-from relay.charging.segments import segments
+from relay.charging.sms_count import segments
 from relay.charging.terms import Terms, terms_of
 from relay.config.model import Account, PriceTable, Quota
 from relay.http.problems import of_refusal

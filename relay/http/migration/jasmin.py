@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.charging.segments import segments
+from relay.charging.sms_count import segments
 from relay.http.api_request import JSON, ApiRequest, Reply
 from relay.http.collaborators import SubmissionFlow
 from relay.http.logins import Logins
