@@ -50,6 +50,8 @@ from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.http.site import ApiSite
 from relay.operator.admin_pages import make_admin_site
+from relay.quality.quality_file import QUALITY_FILE, QualityFile
+from relay.quality.quality_watch import QualityWatch
 from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
 from relay.routing.number_lists import NumberLists
@@ -240,6 +242,7 @@ def build(
             notifier=from_environment(reactor),
             carrier_http=http_clients.any,
             membership=node,
+            quality=_quality(config, reactor, flow),
         ),
         sites=lambda daemon: _sites(daemon, config, reactor, api.site, turns, proxies, open_files),
         ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
@@ -250,6 +253,16 @@ def build(
         node.ownership.reopened = daemon.may_send_again
     _take_carrier_notifications(api, daemon, reactor, wall)
     return daemon
+
+
+def _quality(config: Config, reactor: Any, flow: MessageFlow) -> QualityWatch:
+    """Makes what counts the messages that carriers deliver, and keeps the counts in a file."""
+    keeper = QualityFile(str(Path(config.data_dir) / QUALITY_FILE))
+
+    def in_thread(work: Callable[[], Any]) -> Any:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work)
+
+    return QualityWatch(flow, reactor, config.limits.quality_groups, keeper, in_thread)
 
 
 def _cluster_node(

@@ -24,6 +24,7 @@ from relay.store.api import (
     StoreFigures,
 )
 from relay.values.charge import AccountUse, ToppedUp, TopUp
+from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -258,6 +259,9 @@ class LateStore:
 
     def owed_since(self, account: str) -> "Deferred[float | None]":
         return self._late(self.inner.owed_since(account))
+
+    def ended_counts(self, after: int, limit: int) -> "Deferred[EndedCounts]":
+        return self._late(self.inner.ended_counts(after, limit))
 
     def receive(self, batch: Sequence[InboundMessage]) -> "Deferred[StoreResult]":
         return self._late(self.inner.receive(batch))

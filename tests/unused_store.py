@@ -15,6 +15,7 @@ from relay.store.api import (
     StoreFigures,
 )
 from relay.values.charge import AccountUse, ToppedUp, TopUp
+from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -144,6 +145,9 @@ class UnusedStore(Store):
 
     def owed_since(self, account: str) -> Awaitable[float | None]:
         _unexpected("owed_since")
+
+    def ended_counts(self, after: int, limit: int) -> Awaitable[EndedCounts]:
+        _unexpected("ended_counts")
 
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
         _unexpected("look_up")

@@ -32,6 +32,7 @@ from relay.carriers.rereading import Rereading
 from relay.config.changes import Change, ReloadResult, changed_names, changes, login_changed, taken_up
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
+from relay.quality.quality_watch import QualityWatch
 from relay.routing.flow import MessageFlow
 from relay.routing.number_lists import NumberLists
 from relay.routing.routes import Routes
@@ -57,6 +58,7 @@ class Reloadable(Protocol):
     rereading: Rereading
     stale_names: StaleNames
     flow: MessageFlow
+    quality: QualityWatch
     accounts: Accounts
     sessions: CustomerSessions
     certificates: list[tuple[str, ServerCertificate]]
@@ -213,6 +215,7 @@ class Reloader:
         routes = Routes(config.routes, lists, endings_of(config.accounts))
         daemon.flow.reroute(routes, daemon.links, config.validity_seconds)
         daemon.flow.charging.replace(config.accounts, config.prices)
+        daemon.quality.use_routes()
         if config.decisions != old.decisions:
             daemon.flow.decisions.reconfigure(config.decisions)
         for name, account in old.accounts.items():

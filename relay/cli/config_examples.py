@@ -127,5 +127,13 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         },
         remark="to tier2 if tier1 can't deliver",
     ),
-    ("routes", "4"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
+    ("routes", "4"): Example(
+        {
+            "prefix": '"34"',
+            "carriers": "[tier1, tier2]",
+            "quality": "{delivered_share: 0.7, messages: 200, window_seconds: 3600, back_at_share: 0.8, trickle: 0.05}",
+        },
+        remark="tier1 last while it delivers too little",
+    ),
+    ("routes", "5"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
 }

@@ -93,6 +93,15 @@ class Limits(ConfigStruct, frozen=True):
     idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = (
         200_000
     )
+    quality_groups: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=20_000,
+            description="Groups of carrier, country code and account for which delivered messages are counted; further "
+            "ones are counted together, for each carrier.",
+        ),
+    ] = 1_000
     inbound_parts: Annotated[
         int, Meta(ge=1, description="Parts of long messages from handsets that wait for the other parts.")
     ] = 10_000
@@ -664,6 +673,43 @@ class Failover(ConfigStruct, frozen=True):
     times: Annotated[int, Meta(ge=1, le=5, description="How many times a message goes on.")] = 1
 
 
+class RouteQuality(ConfigStruct, frozen=True):
+    """When a route avoids a carrier that delivers too little: it tries it after all other carriers."""
+
+    delivered_share: Annotated[
+        float,
+        Meta(
+            gt=0,
+            lt=1,
+            description="Avoid a carrier that delivered less than this share of its ended messages: 0.7 is 70 %.",
+        ),
+    ]
+    messages: Annotated[
+        int, Meta(ge=10, description="Only if so many of its messages have ended in this span of time.")
+    ] = 100
+    window_seconds: Annotated[
+        float, Meta(ge=300, le=604_800, description="The span of time. A carrier is also avoided at least so long.")
+    ] = 3600.0
+    back_at_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="The carrier comes back when it delivers at least this share; 0 = a quarter of the way from "
+            "`delivered_share` to 1.",
+        ),
+    ] = 0.0
+    trickle: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=0.5,
+            description="The share of the numbers whose messages still go to an avoided carrier, so that the relay "
+            "sees it recover. Each ten minutes these are other numbers.",
+        ),
+    ] = 0.05
+
+
 class Route(ConfigStruct, frozen=True):
     """Which carriers take which messages. Keys that are left out match all messages."""
 
@@ -712,6 +758,10 @@ class Route(ConfigStruct, frozen=True):
     failover: Annotated[
         Failover | None,
         _text("Empty = it ends as the carrier that took it says."),
+    ] = None
+    quality: Annotated[
+        RouteQuality | None,
+        _text("Avoids carriers that deliver too little; see docs/carriers.md. Empty = the order stays."),
     ] = None
 
     @property

@@ -308,6 +308,10 @@ class OperatorActions:
         ]
         return sorted(records, key=lambda record: -record.number)
 
+    async def record_own(self, what: str, reason: str) -> None:
+        """Records what the relay did by itself."""
+        await self._record(what, reason, Actor("relay", ""))
+
     async def _record(self, what: str, reason: str, by: Actor) -> None:
         if self._numbers is None:
             done = await self.audit()

@@ -40,6 +40,7 @@ from relay.operator.operator_logins import Actor, InThread, OperatorLogins
 from relay.operator.operator_site import OperatorSite, Outcomes
 from relay.operator.overview import Looked, Observer
 from relay.operator.purge import Purged, PurgeRequest
+from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.refusal import Refusal
 from relay.operator.time_line import TimeLine, time_line
@@ -125,6 +126,7 @@ class AdminPages:
             ("GET", "route"): self.route,
             ("GET", "receipts"): self.receipts,
             ("GET", "audit"): self.audit,
+            ("GET", "quality"): self.quality,
             ("GET", "carriers"): self.carrier,
             ("GET", "configuration"): self.configuration,
             ("POST", "configuration"): self.act_on_configuration,
@@ -193,6 +195,11 @@ class AdminPages:
     async def audit(self, request: AdminRequest) -> Reply:
         """The records of operators' actions, newest first."""
         return json_reply(await self._actions.audit())
+
+    def quality(self, request: AdminRequest) -> Reply:
+        """/quality[?by=carrier,country,account][&carrier=NAME][&country=CODE][&account=NAME]: what carriers deliver."""
+        by, only = quality_question(request.query)
+        return json_reply(self._observer.quality(by, only))
 
     async def carrier(self, request: AdminRequest) -> Reply:
         """/carriers/NAME: the carrier's state, and how many parts that it took have no receipt yet."""
@@ -373,6 +380,7 @@ def make_admin_site(
 
     daemon.at_stop(stop)
     actions = OperatorActions(daemon, reactor)
+    daemon.quality.record = actions.record_own
     questions = daemon.lists.questions
     outcomes = None if questions is None else HistoryStats(questions, reactor)
     pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions, outcomes)

@@ -17,7 +17,14 @@ from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView, Span
 from relay.account_pages.html import Content, el, flatten, moment
 from relay.account_pages.page_values import Flash
 from relay.history.query_text import QueryProblem
-from relay.operator import account_views, carrier_views, configuration_views, operator_messages, overview_views
+from relay.operator import (
+    account_views,
+    carrier_views,
+    configuration_views,
+    operator_messages,
+    overview_views,
+    quality_views,
+)
 from relay.operator.action_questions import QUESTIONS
 from relay.operator.actions import OperatorActions, ReplayRequest
 from relay.operator.admin_site import AdminRequest, Reply
@@ -27,6 +34,7 @@ from relay.operator.operator_logins import Actor
 from relay.operator.overview import Looked, Observer, Overview
 from relay.operator.owed import OwedNotifications
 from relay.operator.purge import Purged, PurgeRequest
+from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
 from relay.operator.refusal import Refusal
@@ -90,6 +98,10 @@ class OperatorSite:
                     return self._carriers(frame, look)
                 case ["page", "carriers", name]:
                     return await self._carrier(frame, name)
+                case ["page", "quality"]:
+                    by, only = quality_question(request.query)
+                    content = quality_views.quality_page(self._observer.quality(by, only), by, only)
+                    return _page(frame, "Quality", quality_views.PATH, *content)
                 case ["page", "accounts"]:
                     return await self._accounts(frame, look)
                 case ["page", "accounts", name]:

@@ -64,6 +64,9 @@ def explain(
     decision = f"routes[{chosen.index}] takes the message: {', then '.join(carriers)}."
     if chosen.order.fixed is None:
         decision += " The weights and the number decide this order; it is the same for each message to this number."
+    if chosen.avoided:
+        avoided = " and ".join(name for name in chosen.route.carrier_names if name in chosen.avoided)
+        decision += f" The route avoids {avoided} now: it delivers too little, and gets a trickle of the numbers."
     if chosen.route.replace_sender:
         decision += f" The sender becomes {chosen.route.replace_sender}."
     if chosen.route.failover is not None:

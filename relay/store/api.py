@@ -43,6 +43,7 @@ from typing import Protocol
 import msgspec
 
 from relay.values.charge import AccountUse, ToppedUp, TopUp
+from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -457,6 +458,12 @@ class StoreQueries(Protocol):
         """When the relay learnt the oldest final state of which the account is still owed a notification.
 
         None: no notification of a final state is owed. Each call reads the account's finished messages up to it.
+        """
+
+    def ended_counts(self, after: int, limit: int) -> Awaitable[EndedCounts]:
+        """Counts how messages of all accounts ended, from the one after a place in the feed on. At most `limit` places.
+
+        Only durable endings count, each once. Messages that have left the table meanwhile may be missing.
         """
 
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:

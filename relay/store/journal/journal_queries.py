@@ -13,6 +13,7 @@ from relay.store.api import FeedEntry, StoreFigures
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
+from relay.store.table.ended import ended_counts
 from relay.store.table.entries import Row
 from relay.store.table.message_views import durable_view
 from relay.store.table.overdue import at_carriers
@@ -21,6 +22,7 @@ from relay.store.table.receiving import inbound_of
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
 from relay.values.charge import AccountUse, TopUp
+from relay.values.ended_counts import EndedCounts
 from relay.values.ids import id_text
 from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, QueueKey, Receipt
 
@@ -147,6 +149,9 @@ class JournalQueries:
     def feed_begins(self, account: str) -> int:
         entry = self.table.accounts.get(account)
         return max(self.table.replayed_cursor, 0 if entry is None else entry.forgotten_cursor)
+
+    def ended_counts(self, after: int, limit: int) -> "Deferred[EndedCounts]":
+        return succeed(ended_counts(self.table, after, min(self._journal.durable_mark, after + limit)))
 
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.orphans.latest(limit))
