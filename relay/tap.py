@@ -38,6 +38,7 @@ from relay.app.make_history import make_history, make_message_records
 from relay.app.reload import Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
+from relay.app.tracing_checks import library_problems
 from relay.charging.charging import Charging
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.customers.bound_logins import LoginView
@@ -93,7 +94,7 @@ class Options(usage.Options):
 
         self.lists_check = ListsCheck()
         try:
-            self.config = read_config(self["config"], [*start_checks(reactor), self.lists_check])
+            self.config = read_config(self["config"], [*start_checks(reactor), library_problems, self.lists_check])
         except ConfigError as error:
             # twistd would print its usage, too, and the problems would be far above.
             print(error, file=sys.stderr)

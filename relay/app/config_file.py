@@ -13,7 +13,6 @@ from relay.app.cluster_checks import driver_problems
 from relay.app.endpoint_check import endpoint_problems
 from relay.app.file_check import file_problems
 from relay.app.load_config import Check, ConfigError, load
-from relay.app.tracing_checks import library_problems
 from relay.config.model import Config
 
 
@@ -24,12 +23,7 @@ def start_checks(reactor: Any) -> list[Check]:
 
     :param reactor: as for `endpoint_problems`; nothing listens.
     """
-    return [
-        lambda config: endpoint_problems(config, reactor),
-        file_problems,
-        driver_problems,
-        library_problems,
-    ]
+    return [lambda config: endpoint_problems(config, reactor), file_problems, driver_problems]
 
 
 def read_config(file: str | Path, further_checks: Iterable[Check] = ()) -> Config:
