@@ -12,7 +12,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,9 @@ from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
 from relay.charging.charging import Charging
 from relay.config.model import Carrier, Config, NumberComparison
+from relay.customers.bound_logins import LoginView
 from relay.decisions.decision_client import DecisionClient
 from relay.decisions.decision_service import DecisionService
-from relay.history.history_questions import HistoryQuestions
 from relay.history.message_lists import MessageLists
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.carrier_receipts import CarrierReceipts
@@ -208,6 +208,9 @@ def build(
         # The daemon is made last. The store calls this only once the daemon has started it.
         return daemon.compare_numbers(carrier)
 
+    def smpp_logins(account: str) -> Iterator[LoginView]:
+        return daemon.sessions.bound.views(account)
+
     files = files or OsFiles()
     randomness = random.SystemRandom()
     make_thread = partial(_thread, reactor)
@@ -224,7 +227,12 @@ def build(
     flow = _message_flow(config, reactor, store, accounts, number_lists, http_clients, gate)
     webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall, gate)
     turns, proxies = FairTurns(reactor), TrustedProxies(config.trusted_proxies)
-    api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, questions)
+    pages = partial(
+        AccountPages,
+        page_stats=PageStats(flow.store, reactor) if questions is None else HistoryStats(questions, reactor),
+        smpp_logins=smpp_logins,
+    )
+    api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, pages)
     daemon = Daemon(
         config,
         Collaborators(
@@ -378,9 +386,12 @@ def _http_api(
     turns: FairTurns,
     proxies: TrustedProxies,
     lists: MessageLists,
-    questions: HistoryQuestions | None,
+    pages: Callable[..., AccountPages],
 ) -> HttpApi:
-    """Makes the customers' HTTP API, with the pages of My Account."""
+    """Makes the customers' HTTP API, with the pages of My Account.
+
+    :param pages: makes these pages.
+    """
     api = HttpApi(
         flow=flow,
         accounts=accounts,
@@ -397,13 +408,12 @@ def _http_api(
         proxies=proxies,
         lists=lists,
     )
-    AccountPages(
+    pages(
         api,
         flow=flow,
         accounts=accounts,
         webhooks=webhooks,
         sessions=PageSessions(accounts, flow.store, os.urandom, reactor.seconds),
-        page_stats=PageStats(flow.store, reactor) if questions is None else HistoryStats(questions, reactor),
         clock=reactor,
         random_bytes=os.urandom,
     )

@@ -893,6 +893,26 @@ class StoreContract(StoreCase):
         (told,) = self.claimed()
         self.assertEqual((told.state, told.final, self.numbers([told])), (ACCEPTED, False, [2]))
 
+    def test_receipts_are_in_the_queue_of_the_login_that_submitted_their_messages(self) -> None:
+        billing = QueueKey("plain", Channel.SMPP, "billing")
+        self.sent(1)
+        self.sent(2, 3, 4, login="billing")
+        self.result(self.store.accept([message(5, login="billing")]))
+        self.result(self.store.replace(Replacement(message_id(5), b"new", 1, NOW + DAY)))
+        self.result(self.store.submitted([submitted(5)]))
+        answer = self.result(self.store.receipts([receipt(n) for n in (1, 2, 3, 5)]))
+        self.assertEqual(answer.queues, {SMPP, billing})
+        self.settle(self.claimed(billing, limit=1), Verdict.DELIVERED)
+        (given_back,) = self.claimed(billing, limit=1)
+        self.assertEqual(given_back.queue_key, billing)
+        self.store.release([given_back])
+        if self.after_restart():
+            self.assertEqual(set(self.result(self.store.queues())), {SMPP, billing})
+        self.assertEqual(self.numbers(self.claimed()), [1])
+        self.assertEqual(self.numbers(self.claimed(billing)), [3, 5])
+        self.result(self.store.receipts([receipt(4)]))
+        self.assertEqual(self.numbers(self.claimed(billing)), [4], "the queue is still there after it was empty")
+
     def test_the_mask_of_a_callback_says_whether_intermediate_states_are_told_there(self) -> None:
         asks, asks_not = "kannel:4:http://own/", "kannel:3:http://own/"
         self.sent(1, account="hooked", registered_delivery=0, notification_url=asks)

@@ -42,6 +42,14 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
     ("accounts", "acme", "smpp"): Example(
         {"system_id": "acme", "password": "${ACME_SMPP_PASSWORD}", "allow_from": '[192.0.2.0/24, "2001:db8::/32"]'}
     ),
+    ("accounts", "acme", "smpp_logins", "billing"): Example(
+        {
+            "system_id": "acme-billing",
+            "password": "${ACME_BILLING_PASSWORD}",
+            "old_password": "{file: /etc/relay/acme-billing.old-password}",
+            "old_password_until": '"2026-12-24T12:00:00Z"',
+        },
+    ),
     ("carriers", "tier1"): Example(
         {
             "connect": '"tls:smpp.tier1.example.net:3550"',

@@ -166,12 +166,29 @@ class AdminListener(ConfigStruct, frozen=True):
 
 
 class AccountSmpp(ConfigStruct, frozen=True):
-    """An account's SMPP login."""
+    """An SMPP login of an account."""
 
     system_id: Annotated[str, Meta(min_length=1, max_length=15, description="The login name.")]
     password: Annotated[Secret, _text("SMPP 3.4 allows eight characters; longer passwords are accepted.")]
+    old_password: Annotated[
+        Secret | None, _text("The password before. It is valid, too, until `old_password_until`.")
+    ] = None
+    old_password_until: Annotated[
+        str,
+        _text(
+            "An instant such as `2026-12-24T12:00:00Z`, with its time zone. Sessions that bound with the old password "
+            "end then."
+        ),
+    ] = ""
     max_binds: Annotated[int, Meta(ge=1, description="Sessions that may be bound at once.")] = 4
     allow_from: Annotated[list[str], _text("Networks that may bind; empty = any.")] = field(default_factory=list)
+    receipts: Annotated[
+        Literal["own", "first"],
+        _text(
+            "Which sessions get the receipts of the messages that this login submits. own: those of this login; first: "
+            "those of the account's first login, `smpp`."
+        ),
+    ] = "own"
 
 
 class TlsFiles(ConfigStruct, frozen=True):
@@ -219,6 +236,10 @@ class Account(ConfigStruct, frozen=True):
 
     api_key: Annotated[Secret | None, _text("HTTP: Basic account:key, or Bearer key.")] = None
     smpp: Annotated[AccountSmpp | None, _text("Without it the account can't use SMPP.")] = None
+    smpp_logins: Annotated[
+        dict[str, AccountSmpp],
+        _text("Further ones by name, for other programs of the customer; see docs/smpp.md. They need `smpp`."),
+    ] = field(default_factory=dict)
     notification_url: Annotated[str | None, _text("Where webhooks go. The customer can set another URL.")] = None
     notification_fallback_url: Annotated[str | None, _text("Tried if the first URL fails.")] = None
     notification_format: Annotated[Literal["json", "form"], _text("How the five fields are written.")] = "json"

@@ -42,10 +42,11 @@ from relay.operator.purge import Purged, PurgeRequest
 from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.time_line import TimeLine, time_line
-from relay.routing.explanation import Explanation, explain, instant_of
+from relay.routing.explanation import Explanation, explain
 from relay.runtime.fair_turns import FairTurns
 from relay.store.api import StoreUnavailable
 from relay.text.compose import InvalidText
+from relay.values.instants import instant_of
 
 _REASON_CHARACTERS = 200
 

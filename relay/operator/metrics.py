@@ -164,7 +164,7 @@ class RelayCollector(Collector):
         yield _gauge(
             "relay_customer_binds",
             "SMPP sessions that are bound now.",
-            (({"account": name}, sessions.bound_count(name)) for name in accounts),
+            (({"account": name}, sessions.bound.count(name)) for name in accounts),
         )
         yield _gauge(
             "relay_customer_connections", "SMPP connections that are open now.", [({}, sessions.connection_count)]

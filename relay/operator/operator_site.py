@@ -203,7 +203,9 @@ class OperatorSite:
             raise Refusal(f"There is no account {name!r}.")
         owed = await self._owed.of(name)
         given_up = self._daemon.flow.store.given_up_count(name)
-        return _page(frame, name, "/page/accounts", *account_views.account_page(look, owed, given_up, self._since()))
+        logins, now = self._daemon.sessions.bound.views(name), self._observer.seconds()
+        content = account_views.account_page(look, owed, given_up, self._since(), logins, now)
+        return _page(frame, name, "/page/accounts", *content)
 
     async def _messages(self, request: AdminRequest, frame: Frame) -> Reply:
         asked = {name: value.strip() for name, value in request.query.items() if name != "told" and value.strip()}

@@ -224,7 +224,7 @@ class Observer:
         state = daemon.webhooks.url_state(name)
         return AccountLook(
             name=name,
-            binds=daemon.sessions.bound_count(name),
+            binds=daemon.sessions.bound.count(name),
             rate=self.history.rate(f"account.{name}"),
             accepted=sum(counters.accepted.values()),
             refused={status_name(status): count for status, count in counters.refused.items()},

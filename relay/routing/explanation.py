@@ -121,15 +121,3 @@ def words(route: Route) -> str:
     keys = ("account", "sender", "tag", "hours", "prefix")
     said = [f"{key} {value!r}" for key in keys if (value := getattr(route, key))]
     return ", ".join(said) or "all numbers"
-
-
-def instant_of(text: str) -> float | None:
-    """Reads a time such as 2026-03-01T22:30Z. Returns seconds since 1970.
-
-    Returns None if the text is no time, or has no offset from UTC.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.timestamp() if moment.tzinfo is not None else None

@@ -294,6 +294,7 @@ class MessageFlow:
                         # The time in the body would be over for the next carrier.
                         None if parts is s.scheduled_parts else failover,
                         charge=charge,
+                        login=s.login,
                     )
                 )
         return result + throttled if throttled else result

@@ -52,6 +52,10 @@ class SmppServerProtocol(SessionProtocol):
 
     #: The account; "": the connection isn't bound yet.
     account = ""
+    #: The name of the account's login that has bound; "": the first one.
+    login = ""
+    #: The login that gets the receipts of the session's messages.
+    receipts_to = ""
     #: The interface_version of the customer's bind.
     interface_version = 0x34
 

@@ -30,8 +30,8 @@ class Channel(enum.StrEnum):
 class QueueKey(NamedTuple):
     """Names one notification queue. Its notifications go the same way, so they fail together.
 
-    :ivar url: the notification URL that the messages were submitted with. It is empty for SMPP, and for the account's
-        own URL, which may change until the attempt is made.
+    :ivar url: the notification URL that the messages were submitted with. It is empty for the account's own URL, which
+        may change until the attempt is made. Over SMPP it is the login that gets the receipts (`Message.login`).
     """
 
     account: str
@@ -70,6 +70,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar failover: when the message goes to another carrier; None: never.
     :ivar replaces: this stands for an accepted message with the same id, which its customer replaced (replace_sm).
     :ivar charge: what it costs its account; None: nothing, and it counts for no quota.
+    :ivar login: the name of the SMPP login whose sessions get the receipts; "": the account's first.
     """
 
     id: bytes
@@ -91,6 +92,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     failover: FailoverRule | None = None
     replaces: bool = False
     charge: Charge | None = None
+    login: str = ""
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -146,6 +148,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     adapt: int = 0
     tags: tuple[str, ...] = ()
     source: bytes = b""
+    login: str = ""
 
 
 class Replacement(msgspec.Struct, frozen=True, gc=False):
@@ -361,7 +364,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar channel: see `Channel`.
     :ivar attempt: the number of this attempt, from 1.
     :ivar addresses: as in `Message`: the customer's own source first.
-    :ivar url: the message's own notification URL, or "".
+    :ivar url: as in `QueueKey`.
     :ivar done_at: when the relay learnt the state.
     :ivar carrier_done_at: when the message reached the state, as the carrier says; 0.0: the carrier doesn't say.
     :ivar user_message_reference: the optional parameter of the submission; None: it had none.

@@ -111,17 +111,26 @@ class PartOfRow(msgspec.Struct, frozen=True, gc=False, eq=False):
 class TableAccount(AccountLists["Row"]):
     """One customer's account in the table: its lists of messages, and the origins of its messages."""
 
-    __slots__ = ("_origins", "_queues")
+    __slots__ = ("_origins", "_origins_of_logins", "_queues")
 
     def __init__(self, name: str, queues: "NotificationQueues[Row]") -> None:
         super().__init__(name)
         self._queues = queues
         self._origins: dict[int | tuple[int, Charge], Origin] = {}
+        #: The same for messages of an account's other SMPP logins, by the name of the login.
+        self._origins_of_logins: dict[str, dict[int | tuple[int, Charge], Origin]] = {}
 
     def origin(
-        self, interface: str, registered_delivery: int, priority: int, adapt: int, charge: Charge | None = None
+        self,
+        interface: str,
+        registered_delivery: int,
+        priority: int,
+        adapt: int,
+        charge: Charge | None = None,
+        login: str = "",
     ) -> Origin:
         """The origin that all messages with these values share."""
+        origins = self._origins_of_logins.setdefault(login, {}) if login else self._origins
         key = registered_delivery + _OVER_SMPP if interface == "smpp" else registered_delivery
         if interface == INBOUND:
             key = _FROM_HANDSETS
@@ -130,17 +139,17 @@ class TableAccount(AccountLists["Row"]):
         if adapt:
             key += adapt * _ADAPTED
         whole_key = key if charge is None else (key, charge)
-        origin = self._origins.get(whole_key)
+        origin = origins.get(whole_key)
         if origin is None:
             intermediate = bool(registered_delivery & REGISTERED_DELIVERY_INTERMEDIATE)
-            origin = self._origins[whole_key] = Origin(
+            origin = origins[whole_key] = Origin(
                 self,
                 interface,
                 registered_delivery,
                 priority,
                 smpp_owed_by_state(registered_delivery),
                 OWED_SMPP if intermediate else 0,
-                self._queues.queue(QueueKey(self.name, Channel.SMPP)),
+                self._queues.queue(QueueKey(self.name, Channel.SMPP, login)),
                 self._queues.queue(QueueKey(self.name, Channel.WEBHOOK)),
                 adapt,
                 charge,

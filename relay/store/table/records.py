@@ -236,7 +236,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar again_at: when somebody last asked to send the webhook again.
     :ivar refused_by: the carrier that refused a long message as a whole.
     :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`, `scheduled_at`,
-        `adapt`, `tags` and `charge`.
+        `adapt`, `tags`, `charge` and `login`.
     :ivar inbound: of a message from a handset: what it says.
     :ivar failover: None: the message doesn't go to another carrier.
     """
@@ -276,6 +276,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     tags: tuple[str, ...] = ()
     failover: FailoverSnapshot | None = None
     charge: Charge | None = None
+    login: str = ""
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
