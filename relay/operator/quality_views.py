@@ -32,9 +32,14 @@ def quality_page(looks: QualityLooks, by: Sequence[str], only: Mapping[str, str]
     return [
         avoided_card(looks.avoided),
         el("section", _filters(by, only), table, class_="card"),
-        el("p", "1 h is the last hour, 7 d the week before it. Counted since ", moment(looks.since), ". A message counts when it ends, or, if it went to another "
-           "carrier, for both when it has ended. Times are from the moment when the carrier took the message to its "
-           "receipt; each is the upper bound of a class.", left_out, class_="hint"),
+        el(
+            "p",
+            "1 h is the last hour, 7 d the week before it. Counted since ",
+            moment(looks.since),
+            ". A message counts when it ends, or, if it went to another carrier, for both when it has ended. Times are "
+            "from the moment when the carrier took the message to its receipt; each is the upper bound of a class.",
+            left_out,
+            class_="hint"),
     ]  # fmt: skip
 
 
