@@ -14,8 +14,8 @@ from relay.quality.quality_rules import Avoided
 
 PATH: Final = "/page/quality"
 _FIGURE_HEADS: Final = (
-    "Ended, last hour", "Delivered, last hour", "Change", "Median", "95 %",
-    "Ended, week before", "Delivered, week before", "Median, week", "95 %, week",
+    "Ended 1 h", "Delivered 1 h", "Change", "Median 1 h", "95 % 1 h",
+    "Ended 7 d", "Delivered 7 d", "Median 7 d", "95 % 7 d",
 )  # fmt: skip
 _NAMES: Final = {"carrier": "Carrier", "country": "Country code", "account": "Account"}
 
@@ -32,9 +32,14 @@ def quality_page(looks: QualityLooks, by: Sequence[str], only: Mapping[str, str]
     return [
         avoided_card(looks.avoided),
         el("section", _filters(by, only), table, class_="card"),
-        el("p", "Counted since ", moment(looks.since), ". A message counts when it ends, or, if it went to another "
-           "carrier, for both when it has ended. Times are from the moment when the carrier took the message to its "
-           "receipt; each is the upper bound of a class.", left_out, class_="hint"),
+        el(
+            "p",
+            "1 h is the last hour, 7 d the week before it. Counted since ",
+            moment(looks.since),
+            ". A message counts when it ends, or, if it went to another carrier, for both when it has ended. Times are "
+            "from the moment when the carrier took the message to its receipt; each is the upper bound of a class.",
+            left_out,
+            class_="hint"),
     ]  # fmt: skip
 
 
