@@ -32,6 +32,8 @@ from relay.values.secret import Secret
 
 Finding = tuple[Path, str]
 
+#: What is wrong with a name that `is_name` refuses.
+NO_NAME = "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit"
 _NAME_EXTRAS = frozenset("._+@-")
 _LONGEST_NAME = 64
 #: SMPP 3.4 section 5.2.1, without the NUL.
@@ -96,15 +98,13 @@ def _basics(config: Config) -> Iterator[Finding]:
             yield path, f"{description!r}: put the addresses from which the proxy connects into trusted_proxies"
     for table, names in (("accounts", config.accounts), ("carriers", config.carriers)):
         for name in names:
-            if not _is_name(name):
+            if not is_name(name):
                 # Names are used in logins (NAME:KEY), paths (/carriers/NAME/...) and metrics.
-                yield (
-                    (table, name),
-                    "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit",
-                )
+                yield (table, name), NO_NAME
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Whether a text can be the name of an account, a carrier, a route or a user."""
     characters = name.isascii() and all(letter.isalnum() or letter in _NAME_EXTRAS for letter in name)
     return characters and len(name) <= _LONGEST_NAME and name[:1].isalnum()
 
@@ -140,10 +140,15 @@ def _listeners(config: Config) -> Iterator[Finding]:
 
 
 def _operators(config: Config) -> Iterator[Finding]:
+    if config.admin.api and not config.admin.users:
+        yield (
+            ("admin", "api"),
+            "needs admin.users, so that the record of changes names a person: add a user with the role configure",
+        )
     for name, user in config.admin.users.items():
         path = ("admin", "users", name)
-        if not _is_name(name):
-            yield path, "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit"
+        if not is_name(name):
+            yield path, NO_NAME
         if name == "operator":
             yield path, "is the user of admin.password: choose another name"
         if not is_password_hash(user.password.reveal()):
