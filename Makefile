@@ -48,7 +48,7 @@ docs: $(VENV)/.installed ## write docs/configuration.md and etc/relay.yaml from 
 	$(BIN)/python -m relay.cli.config_reference --write
 
 wheel: $(VENV)/bin/python ## build the wheel into dist/
-	rm -rf build dist
+	rm -rf build dist/sms_receipt_relay-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	rm -rf build
 
@@ -58,7 +58,7 @@ wheel-check: $(VENV)/.installed-for-tests ## build the wheel, install it in a ne
 .PHONY: deb release audit site
 
 deb: wheel ## build the Debian package into dist/, for the version of Debian and Python here
-	$(BIN)/python -m release.build_deb dist/*.whl
+	$(BIN)/python -m release.build_deb dist/sms_receipt_relay-*.whl
 
 release: $(VENV)/.installed-for-release ## build wheel, source archive, Debian package, SBOM and checksums into dist/
 	$(BIN)/python -m release.build_release

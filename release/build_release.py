@@ -18,23 +18,40 @@ from typing import Final
 from release.build_deb import ROOT, build
 
 SUMS: Final = "SHA256SUMS"
+#: The files that a release consists of.
+OWN_FILES: Final = (
+    "sms_receipt_relay-*.whl", "sms_receipt_relay-*.tar.gz", "sms_receipt_relay-*.cdx.json", "sms-receipt-relay_*.deb",
+    SUMS,
+)  # fmt: skip
 
 
 def build_release(output: Path) -> list[Path]:
-    """Builds everything into an empty directory, and returns the files.
+    """Builds everything, puts it into a directory, and returns the files.
 
-    :raises subprocess.CalledProcessError: a program failed; it has said why.
+    Files of an earlier release are removed from the directory, and nothing else.
+
+    :raises subprocess.CalledProcessError: a program failed; it has said why, and the directory is as it was.
     """
-    shutil.rmtree(output, ignore_errors=True)
-    run("-m", "build", "--outdir", output, ROOT)
-    (wheel,) = output.glob("*.whl")
-    version = wheel.name.split("-")[1]
-    if shutil.which("dpkg-deb") is None:
-        print("release: no dpkg-deb here, so there is no Debian package", file=sys.stderr)
-    else:
-        build(wheel, output, version)
-    write_sbom(wheel, output / f"sms_receipt_relay-{version}.cdx.json")
-    files = sorted(output.iterdir())
+    with tempfile.TemporaryDirectory(prefix="relay-release-") as name:
+        built = Path(name)
+        run("-m", "build", "--outdir", built, ROOT)
+        (wheel,) = built.glob("*.whl")
+        version = wheel.name.split("-")[1]
+        if shutil.which("dpkg-deb") is None:
+            print("release: no dpkg-deb here, so there is no Debian package", file=sys.stderr)
+        else:
+            build(wheel, built, version)
+        write_sbom(wheel, built / f"sms_receipt_relay-{version}.cdx.json")
+        return publish(built, output)
+
+
+def publish(built: Path, output: Path) -> list[Path]:
+    """Moves the files of a release into a directory, instead of those of an earlier one. Adds their checksums."""
+    output.mkdir(parents=True, exist_ok=True)
+    for pattern in OWN_FILES:
+        for old in output.glob(pattern):
+            old.unlink()
+    files = [Path(shutil.move(file, output / file.name)) for file in sorted(built.iterdir())]
     sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
     (output / SUMS).write_text("".join(sums), encoding="utf-8")
     return [*files, output / SUMS]

@@ -63,6 +63,7 @@ RUN_ELSEWHERE = {
         "python -m relay history erase *": "tests.history.test_erasure",
     },
     "docs/carriers.md": {
+        "python -m relay status": "named in a sentence; tests.integration.test_operator_commands runs it",
         "python -m relay route": "named in a sentence; tests.cli.test_cli runs it",
         "python -m relay route --config *": "tests.cli.test_cli",
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",

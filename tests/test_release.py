@@ -17,7 +17,7 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.cli.check import checked
-from release import audit, build_deb
+from release import audit, build_deb, build_release
 from tests import HUNG_SECONDS
 from tests.documented import ROOT
 
@@ -77,6 +77,35 @@ class DebTests(SynchronousTestCase):
             subprocess.run(["sh", "-n", script], check=True)
             self.assertEqual(script.stat().st_mode & 0o777, 0o755)
             self.assertNotRegex(script.read_text(), r"(?m)^\s*rm ")
+
+
+class PublishTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory(prefix="relay-release-test-")
+        self.addCleanup(directory.cleanup)
+        self.built, self.output = Path(directory.name) / "built", Path(directory.name) / "dist"
+        self.built.mkdir()
+        (self.built / "sms_receipt_relay-2.0-py3-none-any.whl").write_text("new")
+
+    def test_files_of_an_earlier_release_are_replaced_and_all_others_stay(self) -> None:
+        (self.output / "site").mkdir(parents=True)
+        for name in ("sms_receipt_relay-1.0-py3-none-any.whl", "sms-receipt-relay_1.0_amd64.deb", "SHA256SUMS", "mine"):
+            (self.output / name).write_text("old")
+        build_release.publish(self.built, self.output)
+        self.assertEqual(
+            {path.name for path in self.output.iterdir()},
+            {"sms_receipt_relay-2.0-py3-none-any.whl", "SHA256SUMS", "site", "mine"},
+        )
+
+    def test_sha256sum_finds_all_files_as_they_are_listed(self) -> None:
+        files = build_release.publish(self.built, self.output)
+        self.assertEqual([file.name for file in files], ["sms_receipt_relay-2.0-py3-none-any.whl", "SHA256SUMS"])
+        subprocess.run(
+            ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"],
+            cwd=self.output,
+            check=True,
+            timeout=HUNG_SECONDS,
+        )
 
 
 class ContainerTests(SynchronousTestCase):

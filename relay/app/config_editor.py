@@ -17,10 +17,10 @@ from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from relay.app.conf_d import PartChange, PartUnreadable, part_file, read_part, read_parts
-from relay.app.config_checks import NO_NAME, is_name
 from relay.app.config_file import main_of, read_main, with_parts
 from relay.app.list_files import ListsCheck
 from relay.app.load_config import Check, ConfigError, MainFile, WholeConfig
+from relay.app.login_checks import NO_NAME, is_name
 from relay.config.changes import Change, ReloadResult, changes, differences
 from relay.config.config_entries import ENTRY_TYPES, Part, Place, Places, Table
 from relay.config.entry_trees import TreeProblem, merge_patch, tree_of, with_secrets

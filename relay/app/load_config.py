@@ -14,8 +14,9 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from relay.app.config_checks import NO_NAME, check, is_name
+from relay.app.config_checks import check
 from relay.app.entry_checks import entry_problems
+from relay.app.login_checks import NO_NAME, is_name
 from relay.config.config_entries import ENTRY_TYPES, LoadedConfig, Part, Place, Places, Table
 from relay.config.config_struct import ConfigStruct
 from relay.config.entry_trees import tree_of

@@ -87,13 +87,6 @@ def changed_names(old: Mapping[str, Any], new: Mapping[str, Any]) -> Names:
     )
 
 
-def login_changed(old: Any, new: Any) -> bool:
-    """Whether an account's SMPP sessions must bind again: its login, or the networks that may bind, have changed."""
-    if old is None or new is None:
-        return old is not new
-    return (old.system_id, old.password, old.allow_from) != (new.system_id, new.password, new.allow_from)
-
-
 def taken_up(old: Config, new: Config) -> Config:
     """The configuration after a reload: `new`, but with the old values of all keys that need a restart."""
     live = {name: getattr(new, name) for name in _LIVE}

@@ -11,7 +11,7 @@ from relay.history.history_entries import COLUMNS, Row
 #: Rows in one statement. With one row per statement, the thread would wait for the interpreter's lock at each row.
 _ROWS_A_STATEMENT: Final = 100
 #: Columns that never change.
-_LASTING: Final = ("seq", "id", "number", "origin", "reference", "validity")
+_LASTING: Final = ("seq", "id", "number", "origin", "reference")
 
 
 def insert_rows(db: sqlite3.Connection, segment: int, rows: Sequence[Row], *, replacing: bool = False) -> None:

@@ -68,6 +68,7 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     :ivar rounds: for a message that went to another carrier: its parts in each round, the present round last.
     :ivar decided_by: the number of the round whose late receipt ended the message; -1: the present one did.
     :ivar tried: the carriers of the earlier rounds.
+    :ivar scheduled_at: when the message was to be sent at the earliest; 0.0: at once.
     """
 
     parts: list[PartEntry] | None = None
@@ -80,6 +81,7 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     rounds: list[list[PartEntry]] = []
     decided_by: int = -1
     tried: list[str] = []
+    scheduled_at: float = 0.0
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):
@@ -239,10 +241,11 @@ def row_of(entry: Entry, number: bytes, origin: int, group: int) -> Row:
         group,
         entry.carrier_message_id or None,
         message.reference,
-        int((message.expires_at - accepted_at) * 1000.0),
-        int((submitted_at - accepted_at) * 1000.0) if submitted_at else None,
-        int((done_at - accepted_at) * 1000.0) if done_at else None,
-        int((carrier_done_at - accepted_at) * 1000.0) if carrier_done_at else None,
+        # A row is read and written again with each event. Rounded down, its times would lose a millisecond each time.
+        round((message.expires_at - accepted_at) * 1000.0),
+        round((submitted_at - accepted_at) * 1000.0) if submitted_at else None,
+        round((done_at - accepted_at) * 1000.0) if done_at else None,
+        round((carrier_done_at - accepted_at) * 1000.0) if carrier_done_at else None,
         None if details is None else _encode_details(details),
     )
 
@@ -308,6 +311,7 @@ def view_of(entry: Entry) -> MessageView:
         reference=message.reference,
         notification_url=message.notification_url,
         carrier_done_at=(entry.carrier_done_at or None) if final else None,
+        scheduled_at=0.0 if details is None else details.scheduled_at,
     )
 
 

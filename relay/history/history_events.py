@@ -92,6 +92,9 @@ class HistoryEvents:
         for record in records:
             kind = type(record)
             if kind is Message:
+                if record.replaces and (known := self._entry(record.id)) is not None:
+                    _replaced(known, record)
+                    continue
                 if repeated and not fresh and self._entry(record.id) is not None:
                     continue
                 if record.id in entries:
@@ -100,11 +103,7 @@ class HistoryEvents:
                 # The history never keeps texts. Without them, the window needs little memory also for long messages.
                 accepted = replace(record, parts=(b"",) * len(record.parts))
                 entry = entries[record.id] = Entry(seq_of(record.accepted_at, self.counter), accepted)
-                if (
-                    len(record.parts) != 1
-                    or record.notification_url is not None
-                    or record.user_message_reference is not None
-                ):
+                if _has_details(record):
                     _add_details(entry)
             elif kind is Submitted:
                 if (known := entries.get(record.id) or self._entry(record.id)) is not None:
@@ -146,17 +145,26 @@ class HistoryEvents:
         if entry is None:
             message = Message(
                 s.id, s.account, s.accepted_at, s.expires_at, s.addresses, (b"",) * len(s.parts), 0, s.interface,
-                s.reference, s.notification_url, 0, s.user_message_reference,
+                s.reference, s.notification_url, 0, s.user_message_reference, s.scheduled_at,
             )  # fmt: skip
             self.counter += 1
             entry = self._entries[s.id] = Entry(seq_of(s.accepted_at, self.counter), message)
-            if len(s.parts) != 1 or s.notification_url is not None or s.user_message_reference is not None:
+            if _has_details(message):
                 _add_details(entry)
         _take_snapshot(entry, s)
 
 
 def _ids(joined: bytes) -> Iterable[bytes]:
     return (joined[at : at + 16] for at in range(0, len(joined), 16))
+
+
+def _has_details(m: Message) -> bool:
+    return (
+        len(m.parts) != 1
+        or m.notification_url is not None
+        or m.user_message_reference is not None
+        or m.scheduled_at != 0
+    )
 
 
 def _add_details(entry: Entry) -> None:
@@ -168,7 +176,15 @@ def _add_details(entry: Entry) -> None:
         [PartEntry() for _ in message.parts] if len(message.parts) != 1 else None,
         url=url,
         user_message_reference=message.user_message_reference,
+        scheduled_at=message.scheduled_at,
     )
+
+
+def _replaced(entry: Entry, record: Message) -> None:
+    # A replacement changes nothing else that the history keeps.
+    entry.message = replace(entry.message, expires_at=record.expires_at)
+    if record.scheduled_at or entry.details is not None:
+        entry.rare().scheduled_at = record.scheduled_at
 
 
 def without_secrets(url: str | None) -> str | None:
@@ -257,6 +273,8 @@ def _take_snapshot(entry: Entry, s: Snapshot) -> None:
     parts: Sequence[PartSnapshot] = s.parts
     entry.state, entry.error, entry.done_at, entry.carrier_done_at = s.state, s.error, s.done_at, s.carrier_done_at
     entry.feed_place = s.cursor
+    if s.scheduled_at:
+        entry.rare().scheduled_at = s.scheduled_at
     given_up = s.flags >> _TABLE_GIVEN_UP_SHIFT & OWED
     notified = entry.flags & OWED << 2
     entry.flags = s.flags & (FINAL | OWED) | given_up << 4 | notified & ~((s.flags & OWED) << 2)

@@ -16,6 +16,8 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     :ivar number_end: the last digits of the destination.
     :ivar carrier_id: the carrier message id, as its canonical id.
     :ivar states: the message must have one of these `message_state` numbers.
+    :ivar scheduled: true finds only messages that wait for their time (`send_at`), false only the others. The history
+        can't tell which messages wait, so `MessageLists` looks for them in memory.
     :ivar error: the carrier error.
     :ivar notification: one of `relay.history.history_entries.NOTIFICATIONS`.
     :ivar ended: true finds only ended messages, false only messages that have not ended.
@@ -33,6 +35,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     carrier: str = ""
     carrier_id: str = ""
     states: frozenset[int] | None = None
+    scheduled: bool | None = None
     error: str = ""
     notification: str = ""
     ended: bool | None = None

@@ -2,8 +2,9 @@
 
 Theory of operation: memory has all recent messages, and few older ones. The history has all older messages, but not
 those of the last second. So an id is looked up in memory first. A list comes from the history, but its first page
-begins with the messages in memory that are too new for the history. Without a history, a list has only the messages in
-memory.
+begins with the messages in memory that are too new for the history. The history doesn't know which messages wait for
+their time. All of them are in memory, so a list takes them from there. Without a history, a list has only the messages
+in memory.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -19,6 +20,7 @@ from relay.history.history_questions import HistoryQuestions
 from relay.store.api import FeedEntry, StoreQueries
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, destination_of, source_of
+from relay.values.states import SCHEDULED
 
 #: The history may lack messages of this last time. For these, a list looks in memory.
 _BEHIND_SECONDS: Final = 5.0
@@ -60,7 +62,7 @@ class MessageLists:
         """
         if self.questions is None:
             return await self._find_in_memory(query)
-        page = await self.questions.search(query)
+        page = await self._present(await self.questions.search(query), query)
         if query.account is None or query.after is not None or query.oldest_first or not page.complete:
             return page
         known = {view.id for view in page.messages}
@@ -80,8 +82,23 @@ class MessageLists:
             # The next page repeats the messages of this millisecond. Otherwise it could miss one of them.
             return HistoryPage(fresh, first_seq(fresh[-1].accepted_at + 0.001))
         page = await self.questions.search(replace(query, limit=room)) if self.questions else HistoryPage([], None)
+        page = await self._present(page, query)
         known = {view.id for view in fresh}
         return replace(page, messages=[*fresh, *(view for view in page.messages if view.id not in known)])
+
+    async def _present(self, page: HistoryPage, query: HistoryQuery) -> HistoryPage:
+        """Replaces messages that no carrier has taken by what memory knows of them.
+
+        The page then has fewer messages than asked for, if some of them no longer meet the query.
+        """
+        messages = []
+        for view in page.messages:
+            if view.state == SCHEDULED and not view.final:
+                view = await self._store.look_up(view.id) or view
+                if not matches(query, view):
+                    continue
+            messages.append(view)
+        return replace(page, messages=messages)
 
     async def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
         """Returns an account's final states in the order in which they were learnt, from the one after place `after`.
@@ -103,7 +120,7 @@ class MessageLists:
         """
         if self.questions is not None:
             async for messages in self.questions.all(query):
-                yield messages
+                yield (await self._present(HistoryPage(messages, None), query)).messages
             return
         after: int | None = None
         while True:
@@ -221,6 +238,7 @@ def matches(query: HistoryQuery, view: MessageView) -> bool:
             not query.carrier or view.carrier == query.carrier,
             not query.carrier_id or any(part.carrier_message_id == query.carrier_id for part in view.parts),
             query.states is None or view.state in query.states,
+            query.scheduled is None or view.waits_for_its_time is query.scheduled,
             not query.error or error == query.error,
             not query.notification or _notification(view) == query.notification,
             query.ended is None or view.final is query.ended,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from relay.history.history_entries import NOTIFICATIONS
 from relay.history.history_query import HistoryQuery
-from relay.values.states import CUSTOMER_WORDS
+from relay.values.states import CUSTOMER_WORDS, SCHEDULED, SCHEDULED_STATUS
 
 #: For each of these parameters, the field of `HistoryQuery` that gets its text unchanged.
 _TEXTS: Final = {
@@ -49,9 +49,11 @@ def query_of(parameters: Mapping[str, str], account: str | None) -> HistoryQuery
     fields["id"] = fields["id"].lower().replace("-", "")
     if not set(fields["id"]) <= set("0123456789abcdef") or len(fields["id"]) > 32:
         raise QueryProblem("id", "'id' must be a message id, or its beginning.")
+    status = parameters.get("status", "")
     return HistoryQuery(
         account=account,
-        states=_states(parameters.get("status", "")),
+        states=_states(status),
+        scheduled=_scheduled(status),
         notification=_choice(parameters, "notification", NOTIFICATIONS, ""),
         since=_instant(parameters, "since"),
         until=_instant(parameters, "until"),
@@ -65,13 +67,23 @@ def _states(text: str) -> frozenset[int] | None:
     """Returns the states for a status (`DELIVRD`) or a send_status (`failed`), or None for no text."""
     if not text:
         return None
+    if text.upper() == SCHEDULED_STATUS:
+        return frozenset({SCHEDULED})
     states = frozenset(
         state for state, words in CUSTOMER_WORDS.items() if text.upper() == words.status or text == words.send_status
     )
     if not states:
         words = sorted({words.send_status for words in CUSTOMER_WORDS.values()})
-        raise QueryProblem("status", f"'status' must be one such as DELIVRD, or one of {', '.join(words)}.")
+        raise QueryProblem(
+            "status", f"'status' must be one such as DELIVRD or SCHEDULED, or one of {', '.join(words)}."
+        )
     return states
+
+
+def _scheduled(status: str) -> bool | None:
+    """Returns whether a message with this status waits for its time, or None if it may."""
+    waits = {SCHEDULED_STATUS: True, CUSTOMER_WORDS[SCHEDULED].status: False}
+    return waits.get(status.upper())
 
 
 def _choice(parameters: Mapping[str, str], name: str, choices: tuple[str, ...], default: str) -> str:

@@ -142,12 +142,16 @@ class AccountApi:
         return Reply(200, msgspec.json.encode(feed))
 
     async def page(
-        self, request: ApiRequest, account: str, question: Question[_EntryT], newest: Question[_EntryT]
+        self,
+        request: ApiRequest,
+        account: str,
+        question: Question[_EntryT],
+        newest: Question[_EntryT] | None = None,
     ) -> tuple[Sequence[_EntryT], str]:
         """What `after`, `limit` and `wait` of a request ask for, and `after` itself.
 
         :param question: gives the account's entries after a place in its feed.
-        :param newest: gives those that come while the request waits.
+        :param newest: gives those that come while the request waits; None: `question` does.
         :raises Problem: the request is wrong, or too many wait already.
         """
         parameters = request.parameters()
@@ -164,7 +168,7 @@ class AccountApi:
         wait = _number(parameters, "wait", 0, int(LONGEST_WAIT_SECONDS), 0)
         entries = await question(account, after, limit)
         if not entries and wait:
-            entries = await self._poll(request, account, partial(newest, account, after, limit), wait)
+            entries = await self._poll(request, account, partial(newest or question, account, after, limit), wait)
         return entries, text
 
     async def _poll(

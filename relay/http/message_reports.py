@@ -9,7 +9,7 @@ from relay.http.types import AttemptReport, MessageReport, TriedCarrier
 from relay.values.ids import id_text
 from relay.values.instants import instant
 from relay.values.messages import AttemptView, MessageView, PartView, destination_of, source_of
-from relay.values.states import ENROUTE, SCHEDULED, customer_words
+from relay.values.states import ENROUTE, SCHEDULED, SCHEDULED_STATUS, customer_words
 from relay.webhooks.body import error_of
 
 
@@ -18,7 +18,7 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
     carrier_error = view.carrier_error.encode("latin-1", "replace")
     words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
     if view.waits_for_its_time:
-        words = words._replace(status="SCHEDULED")
+        words = words._replace(status=SCHEDULED_STATUS)
     return MessageReport(
         id=id_text(view.id),
         to=destination_of(view.addresses).decode("latin-1"),

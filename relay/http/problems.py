@@ -95,6 +95,7 @@ PROBLEM_KINDS: Final = {
     "no-route": "No route leads there",
     "refused": "The operator's rules refuse the message",
     "rate-limit": "Too many messages",
+    "quota-exceeded": "The account's quota is used up",
     "queue-full": "The relay is busy",
     "idempotency-conflict": "The key was used for another request",
     "idempotency-in-progress": "The same request is under way",
@@ -104,6 +105,10 @@ PROBLEM_KINDS: Final = {
     "key-not-for-this": "The key is not for this",
     "not-cancellable": "The message can't be cancelled any more",
 }
+
+
+#: The statuses of the kinds that the message flow names (`Refused.kind`), if they aren't 422.
+_STATUSES_OF_REFUSALS: Final = {"quota-exceeded": 429}
 
 
 def invalid_field(field: str, detail: str) -> Problem:
@@ -135,10 +140,11 @@ def retry_after(seconds: float) -> tuple[bytes, bytes]:
 
 def of_refusal(refused: Refused) -> Problem:
     """Makes a problem of the message flow's refusal."""
+    headers = (retry_after(refused.retry_after_seconds),) if refused.retry_after_seconds > 0.0 else ()
     if refused.kind:
-        return Problem(422, refused.reason, refused.field, kind=refused.kind)
-    if refused.retry_after_seconds > 0.0:
-        headers = (retry_after(refused.retry_after_seconds),)
+        status = _STATUSES_OF_REFUSALS.get(refused.kind, 422)
+        return Problem(status, refused.reason, refused.field, kind=refused.kind, headers=headers)
+    if headers:
         if refused.command_status == ESME_RTHROTTLED:
             return Problem(429, refused.reason, kind="rate-limit", headers=headers)
         return Problem(503, refused.reason, kind="queue-full", headers=headers)

@@ -389,7 +389,8 @@ def problem_of(error: msgspec.ValidationError) -> Problem:
         return Problem(422, f"There is no field '{unknown[1]}'.", unknown[1][:100], kind="unknown-field")
     at = _AT.search(text)
     pattern = _PATTERN.search(text)
-    words = _OF_PATTERNS.get(pattern[1]) if pattern else None
+    # The error has the pattern as Python would write it: with each backslash twice.
+    words = _OF_PATTERNS.get(pattern[1].replace("\\\\", "\\")) if pattern else None
     detail = words or _AT.sub("", text).replace("`", "'") + "."
     return Problem(422, detail, at[1] if at else "", kind="invalid-field")
 

@@ -20,7 +20,8 @@ from relay.carriers.link import CarrierLink
 from relay.config.changes import ReloadResult
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.operator.operator_logins import Actor
-from relay.operator.purge import PurgeRequest, end_messages, queued_messages
+from relay.operator.purge import Purged, PurgeRequest, end_messages, messages_of_route, queued_messages
+from relay.routing.explanation import words
 from relay.routing.flow import MessageFlow
 from relay.values.ids import parse_id
 
@@ -76,17 +77,6 @@ class Replayed(msgspec.Struct, frozen=True):
 
     count: int
     passed_over: int = 0
-
-
-class Purged(msgspec.Struct, frozen=True):
-    """The result of a purge.
-
-    :ivar count: messages that have ended; in a dry run, those that would.
-    :ivar left: messages that were sent meanwhile.
-    """
-
-    count: int
-    left: int = 0
 
 
 class Reloads(Protocol):
@@ -208,14 +198,35 @@ class OperatorActions:
     async def purge_carrier(self, carrier: str, wanted: PurgeRequest, by: Actor) -> Purged:
         """Ends the messages in a carrier's queue as DELETED. Their customers are notified."""
         link = self._link(carrier)
+        self._daemon.flow.drop_cancelled()
         return await self._purge(queued_messages([link], None), f"the queue of {carrier}", wanted, by)
 
     async def purge_account(self, account: str, wanted: PurgeRequest, by: Actor) -> Purged:
         """Ends the messages of an account in all queues as DELETED. The account is notified."""
         self._account(account)
+        self._daemon.flow.drop_cancelled()
         kept = self._daemon.flow.suspended.messages(account)
         ids = queued_messages(self._daemon.links.values(), account, kept)
         return await self._purge(ids, f"the queued messages of {account}", wanted, by)
+
+    async def purge_route(self, place: str, wanted: PurgeRequest, by: Actor) -> Purged:
+        """Ends the messages in all queues that a route takes as DELETED. Their customers are notified.
+
+        :param place: the route's place in the configuration, from 0: the number in `routes[0]`.
+        """
+        flow = self._daemon.flow
+        if not place.isdecimal() or int(place) >= len(flow.routes.compiled):
+            raise Refusal(f"there is no route {place!r}: routes are numbered from 0 to {len(flow.routes.compiled) - 1}")
+        route = flow.routes.compiled[int(place)]
+        said = words(route.route)
+        if wanted.route and wanted.route != said:
+            raise Refusal(f"routes[{route.index}] is for {said} since a reload; count the messages again", 409)
+        flow.drop_cancelled()
+        kept = flow.suspended.messages(None)
+        ids = queued_messages(self._daemon.links.values(), route.route.account or None, kept)
+        ids = await messages_of_route(flow, ids, route.index, self.clock)
+        purged = await self._purge(ids, f"the messages of routes[{route.index}] ({said})", wanted, by)
+        return msgspec.structs.replace(purged, route=said)
 
     async def _purge(self, ids: Sequence[bytes], what: str, wanted: PurgeRequest, by: Actor) -> Purged:
         if wanted.dry_run or not ids:
@@ -288,6 +299,10 @@ class OperatorActions:
             if account == OPERATOR and name.startswith(_AUDIT)
         ]
         return sorted(records, key=lambda record: -record.number)
+
+    async def record_own(self, what: str, reason: str) -> None:
+        """Records what the relay did by itself."""
+        await self.record(what, reason, Actor("relay", ""))
 
     async def record(self, what: str, reason: str, by: Actor) -> None:
         """Writes the record of an action that is done next."""

@@ -6,13 +6,13 @@ from urllib.parse import urlencode
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, badge, card, choice, el, moment
+from relay.account_pages.html import Content, badge, card, choice, el, facts, moment
 from relay.history.history_entries import NOTIFICATIONS
-from relay.operator.operator_html import action_link, facts, grid, link, path_of
+from relay.operator.operator_html import action_link, grid, link, path_of
 from relay.operator.time_line import TimeLine, time_line
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, destination_of, source_of
-from relay.values.states import CUSTOMER_WORDS, customer_words
+from relay.values.states import CUSTOMER_WORDS, SCHEDULED_STATUS, customer_words
 
 #: The parameters that the form has a field for.
 FIELDS: Final = frozenset({"find", "account", "carrier", "carrier_error", "since", "until", "status", "notification"})
@@ -35,7 +35,7 @@ def search_form(asked: Mapping[str, str], problem: str, field: str) -> Tag:
     :param problem: what is wrong with the field `field`; "" if nothing is.
     """
     words = sorted({words.send_status for words in CUSTOMER_WORDS.values()})
-    words += sorted({words.status for words in CUSTOMER_WORDS.values()})
+    words += sorted({SCHEDULED_STATUS, *(words.status for words in CUSTOMER_WORDS.values())})
     status = choice([("", "any"), *((word, word) for word in words)], asked.get("status", ""))
     told = choice([("", "any"), *((word, word) for word in NOTIFICATIONS)], asked.get("notification", ""))
     controls = [
@@ -77,7 +77,7 @@ def messages_table(views: Sequence[MessageView], empty: str) -> Tag:
 def _row(view: MessageView) -> Sequence[Content]:
     words = customer_words(view.state, view.carrier_error.encode())
     told = f"owed by {' and '.join(view.owed)}" if view.owed else view.attempts[-1].answer if view.attempts else ""
-    status = "SCHEDULED" if view.waits_for_its_time else words.status
+    status = SCHEDULED_STATUS if view.waits_for_its_time else words.status
     return (
         el("td", el("a", moment(view.accepted_at), href=path_of("messages", id_text(view.id)), title=id_text(view.id))),
         link(view.account, "accounts", view.account),

@@ -7,7 +7,7 @@ import msgspec
 
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, PartView, destination_of, source_of
-from relay.values.states import REJECTED, customer_words
+from relay.values.states import REJECTED, SCHEDULED_STATUS, customer_words
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -92,7 +92,7 @@ def time_line(view: MessageView) -> TimeLine:
         interface=view.interface,
         sender=source_of(view.addresses).decode("latin-1"),
         to=destination_of(view.addresses).decode("latin-1"),
-        status="SCHEDULED" if view.waits_for_its_time else customer_words(view.state, b"").status,
+        status=SCHEDULED_STATUS if view.waits_for_its_time else customer_words(view.state, b"").status,
         final=view.final,
         carrier=view.carrier,
         carrier_error=view.carrier_error,

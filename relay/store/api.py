@@ -41,6 +41,8 @@ from typing import Protocol
 
 import msgspec
 
+from relay.values.charge import AccountUse
+from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -216,7 +218,11 @@ class MessageStore(Protocol):
     """The facet for the message flow and the carriers: messages are accepted, submitted, receipted and ended."""
 
     def accept(
-        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+        self,
+        messages: Sequence[Message],
+        idempotency: Idempotency | None = None,
+        repeatable: Set[bytes] = NO_IDS,
+        day: int = 0,
     ) -> Awaitable[AcceptedBefore | None]:
         """Accepts messages. When the awaitable fires, they are durable, and so is what was accepted before. None:
         nothing of it had been accepted before.
@@ -229,6 +235,8 @@ class MessageStore(Protocol):
             that one is the result.
         :param repeatable: the ids of those messages whose ids were made of customers' keys. Messages that the store
             knows by these ids are in the result.
+        :param day: the day on which the messages that have a charge count for their account, as in `AccountUse`; 0:
+            they don't count. All messages are of one account then. What they cost is taken from its balance.
         :raises StoreFull, StoreUnavailable: through the awaitable.
         """
 
@@ -248,6 +256,9 @@ class MessageStore(Protocol):
 
     def scheduled_count(self, account: str) -> int:
         """How many of the account's messages wait for their time."""
+
+    def account_use(self, account: str) -> AccountUse:
+        """What the account has used. It takes a moment only, and sees all earlier calls, as all queries do."""
 
     def connect_routes(self, other_carrier: OtherCarrier) -> None:
         """From now on, asks `other_carrier` before a message goes to another carrier. Call it once only.
@@ -449,6 +460,12 @@ class StoreQueries(Protocol):
         """When the relay learnt the oldest final state of which the account is still owed a notification.
 
         None: no notification of a final state is owed. Each call reads the account's finished messages up to it.
+        """
+
+    def ended_counts(self, after: int, limit: int) -> Awaitable[EndedCounts]:
+        """Counts how messages of all accounts ended, from the one after a place in the feed on. At most `limit` places.
+
+        Only durable endings count, each once. Messages that have left the table meanwhile may be missing.
         """
 
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:

@@ -35,6 +35,8 @@ class CustomerWords(NamedTuple):
     error: str
 
 
+#: The status of a message that waits for its time (`send_at`), in queries and lists. No notification has it.
+SCHEDULED_STATUS: Final = "SCHEDULED"
 CUSTOMER_WORDS: Final[dict[int, CustomerWords]] = {
     SCHEDULED: CustomerWords("ENROUTE", "pending", "001"),
     ENROUTE: CustomerWords("ENROUTE", "pending", "001"),

@@ -11,10 +11,10 @@ from relay.history.message_lists import MessageLists
 from relay.history.query_text import QueryProblem, query_of
 from relay.store.api import StoreBusy
 from relay.values.ids import id_text
-from relay.values.messages import destination_of
-from relay.values.states import DELIVERED
+from relay.values.messages import Ending, Replacement, destination_of
+from relay.values.states import DELETED, DELIVERED
 from tests.history.keeping import HistoryCase
-from tests.stores import NOW, at_once, message, message_id, numbers_in, receipt, submitted
+from tests.stores import DAY, NOW, at_once, message, message_id, numbers_in, receipt, submitted
 
 
 class ListsCase(HistoryCase):
@@ -70,6 +70,42 @@ class ListsTests(ListsCase):
         self.accept(3)
         self.assertEqual(self.find_all(self.lists(True), limit=10)[0], message_id(3))
         self.assertEqual(self.find_all(self.lists(True), "00003"), [message_id(3)])
+
+    def test_a_message_that_waits_for_its_time_is_shown_and_found_as_scheduled(self) -> None:
+        self.accept(1, 2, scheduled_at=NOW + 600)
+        self.accept(3)
+        self.catch_up()
+        self.accept(4, scheduled_at=NOW + 600)
+        self.done(self.store.end([Ending(message_id(2), DELETED, NOW + 1)]))
+        for history in (True, False):
+            lists = self.lists(history)
+            scheduled = query_of({"status": "scheduled"}, "plain")
+            page: HistoryPage = self.done(lists.find(scheduled))
+            self.assertEqual([view.id for view in page.messages], [message_id(4), message_id(1)], history)
+            self.assertEqual([view.scheduled_at for view in page.messages], [NOW + 600] * 2, history)
+            on_its_way: HistoryPage = self.done(lists.find(query_of({"status": "ENROUTE"}, "plain")))
+            self.assertEqual([view.id for view in on_its_way.messages], [message_id(3)], history)
+            pending: HistoryPage = self.done(lists.find(query_of({"status": "pending"}, "plain")))
+            self.assertEqual({view.id for view in pending.messages}, {message_id(n) for n in (1, 3, 4)}, history)
+
+    def test_the_time_that_a_customer_asked_for_is_known_after_the_end(self) -> None:
+        self.accept(1, scheduled_at=NOW + 600)
+        self.done(self.store.end([Ending(message_id(1), DELETED, NOW + 1)]))
+        self.catch_up()
+        (view,) = self.find(account="plain")
+        self.assertEqual((view.scheduled_at, view.final), (NOW + 600, True))
+
+    def test_a_replaced_message_is_one_message(self) -> None:
+        for n in (1, 2):
+            self.accept(n)
+            if n == 1:
+                self.catch_up()
+            self.done(self.store.replace(Replacement(message_id(n), b"new", 1, NOW + 2 * DAY, NOW + 600)))
+        self.catch_up()
+        self.assertEqual(self.ids(account="plain"), [message_id(2), message_id(1)])
+        self.assertEqual({(v.expires_at, v.scheduled_at) for v in self.find()}, {(NOW + 2 * DAY, NOW + 600)})
+        self.reopen()
+        self.assertEqual(self.ids(account="plain"), [message_id(2), message_id(1)])
 
     def test_a_limit_is_a_number_within_its_bounds_however_it_is_written(self) -> None:
         self.assertEqual(query_of({"limit": "007"}, "plain").limit, 7)

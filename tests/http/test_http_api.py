@@ -192,6 +192,14 @@ class SubmitTests(HttpTestCase):
             self.assertProblem(self.http.ask("POST", "/messages", body), 422, field, kind)
         self.assertEqual(self.flow.accepted, [])
 
+    def test_a_text_that_breaks_a_pattern_is_refused_in_words(self) -> None:
+        octets = {"to": "447700900123", "from": "a", "data_coding": 4, "payload": "xyz"}
+        for body, words in (
+            (MESSAGE | {"reference": "a\nb"}, "Expected text without control characters."),
+            (octets, "Expected octets in hexadecimal, two digits each."),
+        ):
+            self.assertEqual(self.http.ask("POST", "/messages", body).json["detail"], words)
+
     def test_a_body_that_is_no_json_is_refused_as_such(self) -> None:
         for body in (b"{", b"\xff\xfe", b'{"to":"\xff"}', b"[1,", b"to=1"):
             self.assertProblem(self.http.ask("POST", "/messages", body), 400, kind="not-json")

@@ -140,6 +140,7 @@ def message_view(row: Row) -> MessageView:
         inbound=None if rare_fields is None else rare_fields.inbound,
         tags=() if rare_fields is None else rare_fields.tags,
         rounds=rounds,
+        charge=row.origin.charge,
     )
 
 

@@ -39,6 +39,8 @@ from relay.store.table.receiving import inbound_of, inbound_row, owed_bits
 from relay.store.table.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
+    AccountTotals,
+    Charged,
     Counters,
     Evidence,
     Handed,
@@ -105,6 +107,8 @@ class Replay:
             Idempotency: self._idempotency,
             Setting: self._setting,
             Counters: self._counters,
+            Charged: table.ledger.charge,
+            AccountTotals: table.ledger.restore,
             Synced: self._synced,
         }
 

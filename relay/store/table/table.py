@@ -40,6 +40,7 @@ from relay.store.table.evidence import EvidenceList
 from relay.store.table.failovers import Failovers
 from relay.store.table.in_doubt import InDoubt
 from relay.store.table.inbound_parts import InboundParts
+from relay.store.table.ledger import Ledger
 from relay.store.table.match_rates import MatchRates
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
@@ -100,6 +101,7 @@ class Table:
         self.evidence = EvidenceList(limits.orphans)
         self.unreadable = Unreadable(limits.unreadable)
         self.inbound_parts = InboundParts()
+        self.ledger = Ledger()
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
         self.ambiguous: deque[AmbiguousReceipt] = deque(maxlen=_AMBIGUOUS_KEPT)
