@@ -362,7 +362,7 @@ def _message_flow(
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
         gate=gate,
-        charging=Charging(config.accounts),
+        charging=Charging(config.accounts, config.prices),
         decisions=DecisionService(config.decisions, DecisionClient(http_clients.any, reactor), reactor),
     )
 

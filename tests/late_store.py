@@ -23,7 +23,7 @@ from relay.store.api import (
     ReplayResult,
     StoreFigures,
 )
-from relay.values.charge import AccountUse
+from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
@@ -208,6 +208,12 @@ class LateStore:
 
     def account_use(self, account: str) -> AccountUse:
         return self.inner.account_use(account)  # type: ignore[no-any-return]
+
+    def top_up(self, top_up: TopUp) -> "Deferred[ToppedUp]":
+        return self._late(self.inner.top_up(top_up))
+
+    def top_ups(self, account: str) -> Sequence[TopUp]:
+        return self.inner.top_ups(account)  # type: ignore[no-any-return]
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return self._late(self.inner.bodies(parts))

@@ -14,7 +14,7 @@ from relay.store.api import (
     Store,
     StoreFigures,
 )
-from relay.values.charge import AccountUse
+from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
@@ -73,6 +73,12 @@ class UnusedStore(Store):
 
     def account_use(self, account: str) -> AccountUse:
         _unexpected("account_use")
+
+    def top_up(self, top_up: TopUp) -> Awaitable[ToppedUp]:
+        _unexpected("top_up")
+
+    def top_ups(self, account: str) -> Sequence[TopUp]:
+        _unexpected("top_ups")
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         _unexpected("bodies")

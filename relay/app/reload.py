@@ -219,7 +219,7 @@ class Reloader:
         daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
         routes = Routes(config.routes, lists, endings_of(config.accounts))
         daemon.flow.reroute(routes, daemon.links, config.validity_seconds)
-        daemon.flow.charging.replace(config.accounts)
+        daemon.flow.charging.replace(config.accounts, config.prices)
         daemon.quality.use_routes()
         if config.decisions != old.decisions:
             daemon.flow.decisions.reconfigure(config.decisions)

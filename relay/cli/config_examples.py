@@ -100,6 +100,7 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         only=frozenset({"kind", "simulator"}),
         remark="A carrier inside the relay, for tests. Its messages reach nobody.",
     ),
+    ("prices", "retail"): Example({"currency": "EUR", "by_prefix": '{"": 0.09, "44": 0.035, "4470": 0.05}'}),
     ("lists", "blocked"): Example(
         {"file": "/etc/relay/blocked.txt", "on_match": "refuse"},
         only=frozenset({"file", "on_match"}),

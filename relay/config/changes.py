@@ -1,8 +1,8 @@
 """The differences between two configurations, and which of them a reload applies.
 
-A reload applies accounts, carriers, routes, lists, decisions, log settings, the admin listener's password, users and
-API, the default validity, and how long a stop and a drain may take. All other keys (listeners, limits, the journal's
-directory) need a restart. A reload only reports that they differ.
+A reload applies accounts, prices, carriers, routes, lists, decisions, log settings, the admin listener's password, users
+and API, the default validity, and how long a stop and a drain may take. All other keys (listeners, limits, the
+journal's directory) need a restart. A reload only reports that they differ.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,11 @@ from relay.values.secret import Secret
 
 #: The keys that a reload applies as a whole.
 _LIVE = frozenset(
-    {"accounts", "carriers", "routes", "lists", "decisions", "validity_seconds", "shutdown_seconds", "drain_hours"}
-)
+    {
+        "accounts", "prices", "carriers", "routes", "lists", "decisions", "validity_seconds", "shutdown_seconds",
+        "drain_hours",
+    }
+)  # fmt: skip
 #: The keys that a reload applies in tables that otherwise need a restart.
 _LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password", "admin.users", "admin.api"})
 

@@ -12,6 +12,7 @@ from relay.config.api_settings import Api
 from relay.config.config_struct import ConfigStruct
 from relay.text.carrier_form import LongMessages, NumberForm
 from relay.text.text_form import Alphabet
+from relay.values.amounts import AMOUNT_PATTERN
 from relay.values.secret import Secret
 
 
@@ -238,6 +239,23 @@ class Quota(ConfigStruct, frozen=True):
     ] = "UTC"
 
 
+#: An amount of money as text: never a float.
+Amount = Annotated[str, Meta(pattern=AMOUNT_PATTERN)]
+
+
+class PriceTable(ConfigStruct, frozen=True):
+    """What an SMS costs the accounts that have these prices. See docs/charging.md."""
+
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="The currency, in three capital letters: `EUR`.")]
+    by_prefix: Annotated[
+        dict[str, Amount],
+        _text(
+            'The price of one SMS by the beginning of the number: `{"": 0.05, "44": 0.035}`. The longest match wins; '
+            '`""` is for all others. A number that matches nothing is refused.'
+        ),
+    ]
+
+
 class Account(ConfigStruct, frozen=True):
     """A customer."""
 
@@ -308,6 +326,16 @@ class Account(ConfigStruct, frozen=True):
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
     senders: Senders = field(default_factory=Senders)
     quota: Quota = field(default_factory=Quota)
+    prices: Annotated[
+        str, _text("The table of `prices` that says what its messages cost; empty = they have no price.")
+    ] = ""
+    prepaid: Annotated[
+        bool, _text("Refuse messages that the account's balance doesn't pay for. `relay balance` tops it up.")
+    ] = False
+    refund: Annotated[
+        list[Literal["EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
+        _text("The final states after which a message's price is given back: `[REJECTD]`; empty = none."),
+    ] = field(default_factory=list)
     test_numbers: Annotated[
         dict[str, Literal["DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
         _text(
@@ -864,6 +892,7 @@ class Config(ConfigStruct, frozen=True):
     cluster: Cluster = field(default_factory=Cluster)
     demo: Demo = field(default_factory=Demo)
     accounts: dict[str, Account] = field(default_factory=dict)
+    prices: dict[str, PriceTable] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)
     lists: dict[str, NumberListFile] = field(default_factory=dict)
     decisions: Decisions = field(default_factory=Decisions)

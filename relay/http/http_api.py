@@ -93,7 +93,7 @@ class HttpApi:
             router.add("GET", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
             router.add("POST", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
         if jasmin:
-            calls = Jasmin(messages, preparer, logins)
+            calls = Jasmin(messages, preparer, logins, flow)
             router.add("GET", "/send", calls.send, anybody=True)
             router.add("POST", "/send", calls.send, anybody=True)
             router.add("GET", "/ping", calls.ping, anybody=True)

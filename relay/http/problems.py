@@ -76,6 +76,7 @@ _OLDER_PHRASES: Final = {413: "Request Entity Too Large", 422: "Unprocessable En
 STATUS_MEANINGS: Final = {
     400: "The request can't be read.",
     401: "The key is missing or wrong.",
+    402: "The account's balance does not pay for the message.",
     403: "A browser sent it for a page of another site, or the key may not be used for this or from this address.",
     404: "There is no such path, or the account has no such message.",
     405: "The path doesn't allow this method. The header Allow says which it allows.",
@@ -95,6 +96,8 @@ PROBLEM_KINDS: Final = {
     "no-route": "No route leads there",
     "refused": "The operator's rules refuse the message",
     "rate-limit": "Too many messages",
+    "no-price": "There is no price for the number",
+    "no-credit": "The account's balance does not pay for the message",
     "quota-exceeded": "The account's quota is used up",
     "queue-full": "The relay is busy",
     "idempotency-conflict": "The key was used for another request",
@@ -108,7 +111,7 @@ PROBLEM_KINDS: Final = {
 
 
 #: The statuses of the kinds that the message flow names (`Refused.kind`), if they aren't 422.
-_STATUSES_OF_REFUSALS: Final = {"quota-exceeded": 429}
+_STATUSES_OF_REFUSALS: Final = {"quota-exceeded": 429, "no-credit": 402}
 
 
 def invalid_field(field: str, detail: str) -> Problem:

@@ -21,7 +21,7 @@ from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.operator import page_files
-from relay.operator.actions import Operated, OperatorActions, Refusal, ReplayRequest
+from relay.operator.actions import Operated, OperatorActions, ReplayRequest
 from relay.operator.admin_site import (
     MOST_FAILED_LOGINS,
     AdminRequest,
@@ -32,6 +32,7 @@ from relay.operator.admin_site import (
     json_reply,
     text_reply,
 )
+from relay.operator.balances import BalanceReport, ToppedUpReport, TopUpRequest, balance_report
 from relay.operator.entry_api import EntryApi
 from relay.operator.entry_requests import EditsEntries
 from relay.operator.health import readiness
@@ -43,6 +44,7 @@ from relay.operator.overview import Looked, Observer
 from relay.operator.purge import Purged, PurgeRequest
 from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
+from relay.operator.refusal import Refusal
 from relay.operator.time_line import TimeLine, time_line
 from relay.routing.explanation import Explanation, explain
 from relay.runtime.fair_turns import FairTurns
@@ -137,6 +139,7 @@ class AdminPages:
             ("PATCH", "configuration"): self.act_on_configuration,
             ("DELETE", "configuration"): self.act_on_configuration,
             ("POST", "carriers"): self.act_on_carrier,
+            ("GET", "accounts"): self.account,
             ("POST", "accounts"): self.act_on_account,
             ("POST", "routes"): self.act_on_route,
         }
@@ -217,6 +220,19 @@ class AdminPages:
             case _:
                 return json_reply({"error": "there is /carriers/NAME"}, 404)
 
+    async def account(self, request: AdminRequest) -> Reply:
+        """/accounts/NAME/balance: what the account has used and paid, see `BalanceReport`."""
+        return await _answered(self._balance(request))
+
+    async def _balance(self, request: AdminRequest) -> BalanceReport:
+        match request.path[1:]:
+            case [name, "balance"] if name in self._daemon.config.accounts:
+                return balance_report(self._daemon.flow, name, self._observer.seconds())
+            case [name, "balance"]:
+                raise Refusal(f"there is no account {name!r}")
+            case _:
+                raise Refusal("there is /accounts/NAME/balance")
+
     async def configuration(self, request: AdminRequest) -> Reply:
         """/configuration: how the last reload went. /configuration/check: what a reload would do now. The others are of
         the admin API."""
@@ -246,7 +262,7 @@ class AdminPages:
 
     async def act_on_account(self, request: AdminRequest) -> Reply:
         """POST /accounts/NAME/unbind, /suspend, /unsuspend, /url-off, /url-on with {"reason"}, /purge with
-        `PurgeRequest`, and /replay with `ReplayRequest`."""
+        `PurgeRequest`, /replay with `ReplayRequest`, and /balance with `TopUpRequest`."""
         return self._not_now() or await _answered(self._on_account(request))
 
     async def act_on_route(self, request: AdminRequest) -> Reply:
@@ -288,7 +304,7 @@ class AdminPages:
             case _:
                 raise Refusal("the action is /routes/PLACE/purge")
 
-    async def _on_account(self, request: AdminRequest) -> Done:
+    async def _on_account(self, request: AdminRequest) -> Done | ToppedUpReport:
         actions = self._actions
         match request.path[1:]:
             case [name, "unbind"]:
@@ -303,6 +319,9 @@ class AdminPages:
                 return Done(await actions.suspend(name, _reason(request), request.actor))
             case [name, "unsuspend"]:
                 return Done(await actions.unsuspend(name, _reason(request), request.actor))
+            case [name, "balance"]:
+                topping_up = msgspec.json.decode(request.body or b"{}", type=TopUpRequest)
+                return await actions.top_up(name, topping_up, request.actor)
             case [name, "replay"]:
                 wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
                 replayed = await actions.replay(name, wanted, request.actor)
@@ -311,7 +330,8 @@ class AdminPages:
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
                 raise Refusal(
-                    "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, url-off, url-on and replay"
+                    "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, url-off, url-on, replay and "
+                    "balance"
                 )
 
 
@@ -324,7 +344,7 @@ async def _answered_search(searching: Awaitable[FoundMessages]) -> Reply:
         return json_reply({"error": problem.reason}, 503)
 
 
-async def _answered(doing: Awaitable[Done | ReloadResult]) -> Reply:
+async def _answered(doing: Awaitable[Done | ReloadResult | ToppedUpReport | BalanceReport]) -> Reply:
     try:
         return json_reply(await doing)
     except (msgspec.MsgspecError, UnicodeDecodeError) as problem:

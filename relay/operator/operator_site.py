@@ -26,7 +26,7 @@ from relay.operator import (
     quality_views,
 )
 from relay.operator.action_questions import QUESTIONS
-from relay.operator.actions import OperatorActions, Refusal, ReplayRequest
+from relay.operator.actions import OperatorActions, ReplayRequest
 from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.message_search import MessageSearch
 from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of, question
@@ -37,6 +37,7 @@ from relay.operator.purge import Purged, PurgeRequest
 from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
+from relay.operator.refusal import Refusal
 from relay.routing.explanation import Explanation
 from relay.store.api import StoreUnavailable
 from relay.values.ids import id_text

@@ -106,7 +106,7 @@ class MessageFlow:
         #: Decides about messages before `prepare`. Whoever calls `prepare` asks it first.
         self.decisions: Decider = decisions or NoDecisions()
         #: What accounts may use, and what their messages cost. A reload changes it.
-        self.charging = charging or Charging({})
+        self.charging = charging or Charging({}, {})
         self._most_scheduled = most_scheduled
         self._senders_of = senders_of
         self.gate = gate

@@ -1,7 +1,7 @@
 """The interface of the store, which knows the state of every message, and makes everything durable.
 
 All packages above (message flow, carriers, customers, webhooks, API) use only this interface. They may not assume that
-the store is in the same process. The interface has five facets; code that needs one facet uses only that one.
+the store is in the same process. The interface has six facets; code that needs one facet uses only that one.
 `tests/store_contract.py` is the contract as a test suite, which runs against every store.
 
 The contract
@@ -23,7 +23,8 @@ The contract
 * `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). The store tries again by
   itself; its figures say when it is writable. The calls differ in what has happened then:
 
-  * `accept` and `put_setting` ask for a change. It has not happened, and the caller answers "not now" in its protocol.
+  * `accept`, `put_setting` and `top_up` ask for a change. It has not happened, and the caller answers "not now" in its
+    protocol.
   * `submitted`, `end`, `query_outcomes`, `settle` and `notify_again` report events. The store knows them, and makes
     them durable as soon as it can. The caller must not repeat the call.
   * `receipts` and `reread` may be either. The caller refuses the receipts. When the carrier sends them again, they may
@@ -41,7 +42,7 @@ from typing import Protocol
 
 import msgspec
 
-from relay.values.charge import AccountUse
+from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
@@ -256,9 +257,6 @@ class MessageStore(Protocol):
 
     def scheduled_count(self, account: str) -> int:
         """How many of the account's messages wait for their time."""
-
-    def account_use(self, account: str) -> AccountUse:
-        """What the account has used. It takes a moment only, and sees all earlier calls, as all queries do."""
 
     def connect_routes(self, other_carrier: OtherCarrier) -> None:
         """From now on, asks `other_carrier` before a message goes to another carrier. Call it once only.
@@ -531,5 +529,21 @@ class InboundStore(Protocol):
         (`InboundMessage.cursor`). Their cursors and those of `StoreQueries.feed` are places in one feed."""
 
 
-class Store(MessageStore, NotificationStore, StoreQueries, InboundStore, SettingsStore, Protocol):
-    """All five facets, for the daemon, and for the few objects that need more than one."""
+class ChargingStore(Protocol):
+    """The facet for quotas and balances. What messages cost comes with `MessageStore.accept`."""
+
+    def account_use(self, account: str) -> AccountUse:
+        """What the account has used. It takes a moment only, and sees all earlier calls, as all queries do."""
+
+    def top_up(self, top_up: TopUp) -> Awaitable[ToppedUp]:
+        """Adds an amount to an account's balance, once for each key: a repeat changes nothing, and says so.
+
+        :raises StoreUnavailable: through the awaitable; nothing was changed.
+        """
+
+    def top_ups(self, account: str) -> Sequence[TopUp]:
+        """The latest top-ups of the account, newest first. A key that is older than these is not recognized."""
+
+
+class Store(MessageStore, NotificationStore, StoreQueries, InboundStore, SettingsStore, ChargingStore, Protocol):
+    """All six facets, for the daemon, and for the few objects that need more than one."""

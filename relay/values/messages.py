@@ -534,6 +534,7 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar done_at: when the relay learnt the final state; None before.
     :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
     :ivar priority: as in `Message`; likewise `scheduled_at`, `adapt`, `tags` and `charge`.
+    :ivar refunded: whether its price was given back.
     :ivar waits_for_its_time: `scheduled_at` has not come; the message is in no carrier's queue.
     :ivar rounds: for a message that went to another carrier: its parts in each round, in order of time, the present
         round last. `parts` are those of the round that decided, or of the present one. Otherwise it is empty.
@@ -568,6 +569,12 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     ending: bool = False
     rounds: Sequence[Sequence[PartView]] = ()
     charge: Charge | None = None
+    refunded: bool = False
+
+    @property
+    def cost(self) -> Charge | None:
+        """What the message costs; None: it has no price."""
+        return self.charge if self.charge is not None and self.charge.currency else None
 
     @property
     def tried(self) -> tuple[str, ...]:

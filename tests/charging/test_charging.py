@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.charging.charging import Charging, Meter
-from relay.charging.terms import Terms
-from relay.config.model import Account, Quota
+from relay.charging.sms_count import segments
+from relay.charging.terms import Terms, terms_of
+from relay.config.model import Account, PriceTable, Quota
 from relay.http.problems import of_refusal
-from relay.values.charge import COUNTED, NOTHING_USED, AccountUse
+from relay.smpp.message_codec import message_body, tlv
+from relay.values.amounts import MOST, UNIT, amount_of, amount_text
+from relay.values.charge import COUNTED, NOTHING_USED, AccountUse, Charge
 from relay.values.messages import Refused
-from relay.values.smpp_constants import ESME_RTHROTTLED
+from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RSUBMITFAIL, ESME_RTHROTTLED, TAG_MESSAGE_PAYLOAD
+from relay.values.states import REJECTED, UNDELIVERABLE
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"
 
@@ -93,8 +97,113 @@ class MeterTests(SynchronousTestCase):
         self.assertEqual(problem.headers, ((b"Retry-After", b"12600"),))
 
     def test_an_account_without_a_quota_has_no_terms(self) -> None:
-        charging = Charging({"free": Account(), "capped": Account(quota=Quota(daily=1))})
+        charging = Charging({"free": Account(), "capped": Account(quota=Quota(daily=1))}, {})
         self.assertEqual((charging.terms("free"), charging.day("free", self.now)), (None, 0))
         self.assertEqual(charging.day("capped", self.now), 20261129)
-        charging.replace({"free": Account(quota=Quota(monthly=1)), "capped": Account()})
+        charging.replace({"free": Account(quota=Quota(monthly=1)), "capped": Account()}, {})
         self.assertEqual((charging.day("free", self.now), charging.day("capped", self.now)), (20261129, 0))
+
+
+RETAIL = PriceTable(currency="EUR", by_prefix={"44": "0.035", "4470": "0.05", "1": "0"})
+
+
+def priced(**account: Any) -> Terms:
+    """The terms of an account with these prices."""
+    return terms_of({"a": Account(prices="retail", **account)}, {"retail": RETAIL})["a"]
+
+
+def to(number: str) -> bytes:
+    """Addresses with this destination."""
+    return b"\x05\x00RELAY\x00\x01\x01" + number.encode() + b"\x00"
+
+
+class PriceTests(SynchronousTestCase):
+    now = at("2026-11-29T20:30")
+
+    def meter(self, balance: str = "0", **account: Any) -> Meter:
+        return Meter(priced(**account), AccountUse(balances={"EUR": amount_of(balance)}), self.now)
+
+    def test_the_longest_prefix_decides_and_each_part_costs(self) -> None:
+        meter = self.meter()
+        for number, parts, price in (("4471", 1, "0.035"), ("+4470", 1, "0.05"), ("4470", 3, "0.15"), ("1", 9, "0.00")):
+            charge = meter.admit(to(number), (b"body",) * parts)
+            assert isinstance(charge, Charge)
+            self.assertEqual((charge.price_text, charge.currency, charge.prepaid), (price, "EUR", False))
+
+    def test_a_number_without_a_price_is_refused(self) -> None:
+        refusal = self.meter().admit(to("33123"), (b"body",))
+        assert isinstance(refusal, Refused)
+        self.assertEqual((refusal.command_status, refusal.field, refusal.kind), (ESME_RINVDSTADR, "to", "no-price"))
+        self.assertEqual(of_refusal(refusal).status, 422)
+
+    def test_a_prepaid_account_is_stopped_when_its_balance_does_not_pay_for_a_message(self) -> None:
+        meter = self.meter("0.10", prepaid=True)
+        answers = [meter.admit(to("4471"), (b"body",)) for _ in range(3)]
+        self.assertEqual([type(answer) for answer in answers], [Charge, Charge, Refused])
+        refusal = answers[2]
+        assert isinstance(refusal, Refused)
+        self.assertEqual(
+            refusal.reason,
+            "The message costs 0.035 EUR, and the account's balance is 0.03 EUR. Top it up, and send the message "
+            "again.",
+        )
+        problem = of_refusal(refusal)
+        self.assertEqual((refusal.command_status, problem.status, problem.kind), (ESME_RSUBMITFAIL, 402, "no-credit"))
+        # What costs nothing goes on, and so does what the rest pays for.
+        self.assertIsInstance(meter.admit(to("1"), (b"body",)), Charge)
+
+    def test_the_balance_in_another_currency_pays_for_nothing(self) -> None:
+        meter = Meter(priced(prepaid=True), AccountUse(balances={"USD": UNIT}), self.now)
+        self.assertIsInstance(meter.admit(to("4471"), (b"body",)), Refused)
+
+    def test_the_states_after_which_the_price_is_given_back_are_those_of_the_time_of_acceptance(self) -> None:
+        charge = self.meter(refund=["REJECTD", "UNDELIV"]).admit(to("4471"), (b"body",))
+        assert isinstance(charge, Charge)
+        self.assertEqual([state for state in range(10) if charge.refunds >> state & 1], [UNDELIVERABLE, REJECTED])
+
+
+class SegmentTests(SynchronousTestCase):
+    def count(self, text: bytes, **fields: Any) -> int:
+        long = len(text) > 254
+        tlvs = tlv(TAG_MESSAGE_PAYLOAD, text) if long else b""
+        return segments([message_body(addresses=ADDRESSES, short_message=b"" if long else text, tlvs=tlvs, **fields)])
+
+    def test_a_message_costs_for_each_sms_that_a_handset_gets_however_it_is_submitted(self) -> None:
+        self.assertEqual(segments([b"one", b"two", b"three"]), 3)
+        for size, expected in ((1, 1), (160, 1), (161, 2), (306, 2), (307, 3)):
+            self.assertEqual(self.count(b"x" * size), expected, size)
+        for size, expected in ((140, 1), (141, 2), (268, 2), (269, 3)):
+            self.assertEqual(self.count(b"x" * size, data_coding=8), expected, size)
+            self.assertEqual(self.count(b"x" * size, data_coding=4), expected, size)
+
+    def test_a_part_with_a_header_is_one_sms_unless_too_much_follows_the_header(self) -> None:
+        header = b"\x05\x00\x03\x01\x02\x01"
+        self.assertEqual(self.count(header + b"x" * 153, esm_class=0x40), 1)
+        self.assertEqual(self.count(header + b"x" * 134, esm_class=0x40, data_coding=8), 1)
+        self.assertEqual(self.count(header + b"x" * 1000, esm_class=0x40), 7)
+
+
+class AmountTests(SynchronousTestCase):
+    def test_amounts_are_decimal_text_with_at_least_two_decimals(self) -> None:
+        for text, written in (("12", "12.00"), ("0.035", "0.035"), ("-0.5", "-0.50"), ("0.000001", "0.000001")):
+            self.assertEqual(amount_text(amount_of(text)), written)
+
+    def test_what_is_no_amount_is_refused(self) -> None:
+        for text in ("", "1.", ".5", "1e3", "0.0000001", "+1", "1,5", "nan", "١", "9999999999"):
+            with self.assertRaises(ValueError):
+                amount_of(text)
+
+    @given(st.integers(-MOST + 1, MOST - 1))
+    def test_each_amount_is_read_as_it_is_written(self, amount: int) -> None:
+        self.assertEqual(amount_of(amount_text(amount)), amount)
+
+
+class StatementTests(SynchronousTestCase):
+    def test_it_says_what_is_used_and_what_is_left(self) -> None:
+        account = Account(prices="retail", prepaid=True, quota=Quota(daily=5, monthly=8))
+        charging = Charging({"a": account, "b": Account()}, {"retail": RETAIL})
+        now = at("2026-11-29T20:30")
+        found = charging.statement("a", lambda name: AccountUse(20261129, 2, 7, {"EUR": amount_of("1.5")}), now)
+        assert found is not None
+        self.assertEqual((found.balance_text, found.messages_left, found.on_day, found.in_month), ("1.50", 1, 2, 7))
+        self.assertIsNone(charging.statement("b", lambda name: NOTHING_USED, now))

@@ -25,6 +25,7 @@ from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
 from relay.store.api import ReplayResult, StoreBusy, StoreFigures, StoreUnavailable
+from relay.values.charge import NOTHING_USED, AccountUse
 from relay.values.ended_counts import COUNTS, FIRST_CLASS, TOOK_SECONDS, EndedCounts, QualityGroup
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -77,6 +78,10 @@ class OperatedStore(UnusedStore):
         self.owed: dict[str, int] = {}
         self.owed_at: dict[str, float] = {}
         self.busy = False
+        self.use = NOTHING_USED
+
+    def account_use(self, account: str) -> AccountUse:
+        return self.use
 
     def figures(self) -> StoreFigures:
         return self.shown

@@ -13,8 +13,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from relay.config.model import Account, PriceTable, Quota
 from relay.operator.metrics import Metrics
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
+from relay.values.charge import AccountUse
 from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import ESME_RINVPASWD, ESME_RINVSYSID
 from relay.values.states import DELIVERED, SKIPPED, UNDELIVERABLE
@@ -67,6 +69,20 @@ class MetricsTests(SynchronousTestCase):
         labels = {"account": "acme", "channel": "webhook"}
         self.assertEqual(5, self.value("relay_notification_attempts_total", result="retry", **labels))
         self.assertEqual(0, self.value("relay_notification_attempts_total", result="given_up", **labels))
+
+    def test_balances_and_what_is_left_of_quotas_are_shown_for_accounts_that_have_them(self) -> None:
+        self.assertIsNone(self.value("relay_account_quota_left", account="acme"))
+        accounts = {
+            "acme": Account(prices="retail", prepaid=True, quota=Quota(monthly=10)),
+            "quiet": Account(prices="retail"),
+        }
+        tables = {"retail": PriceTable(currency="EUR", by_prefix={"": "1"})}
+        self.daemon.flow.charging.replace(accounts, tables)
+        today = self.daemon.flow.charging.day("acme", self.daemon.clock.seconds())
+        self.daemon.store.use = AccountUse(today, 3, 3, {"EUR": 12_500_000})
+        self.assertEqual(12.5, self.value("relay_account_balance", account="acme", currency="EUR"))
+        self.assertEqual(7, self.value("relay_account_quota_left", account="acme"))
+        self.assertIsNone(self.value("relay_account_balance", account="quiet", currency="EUR"))
 
     def test_ended_messages_are_counted_by_carrier_country_and_account(self) -> None:
         self.daemon.ended("tier1", "acme", "44", 5, 2, 1)

@@ -269,7 +269,7 @@ class MessageFlowTests(SynchronousTestCase):
         account = Account(test_numbers={"15005550001": "DELIVRD"}, quota=Quota(daily=3))
         routes = Routes([Route(prefix="44", carriers=["first"])], None, endings_of({"acme": account}))
         self.flow.reroute(routes, {"first": self.first}, 3600.0)
-        self.flow.charging.replace({"acme": account})
+        self.flow.charging.replace({"acme": account}, {})
         self.store.use = AccountUse(19700101, 1, 1)
         numbers = [b"15005550001", b"33", b"447700900001", b"447700900002", b"447700900003", b"15005550001"]
         batch = [Submission(b"\0\0a\0\1\1" + number + b"\0", (b"one",)) for number in numbers]

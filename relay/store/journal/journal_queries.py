@@ -21,7 +21,7 @@ from relay.store.table.receiving import feed as inbound_feed
 from relay.store.table.receiving import inbound_of
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
-from relay.values.charge import AccountUse
+from relay.values.charge import AccountUse, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.ids import id_text
 from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, QueueKey, Receipt
@@ -125,6 +125,9 @@ class JournalQueries:
 
     def account_use(self, account: str) -> AccountUse:
         return self.table.ledger.use(account)
+
+    def top_ups(self, account: str) -> Sequence[TopUp]:
+        return self.table.ledger.top_ups(account)
 
     def given_up_count(self, account: str) -> int:
         entry = self.table.accounts.get(account)

@@ -67,6 +67,7 @@ from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.charge import ToppedUp, TopUp
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     Attempt,
@@ -506,6 +507,17 @@ class JournalStore(JournalQueries):
 
     def settings(self) -> "Deferred[Sequence[tuple[str, str, str]]]":
         return succeed(self._settings.all())
+
+    # Money
+
+    def top_up(self, top_up: TopUp) -> "Deferred[ToppedUp]":
+        journal, ledger = self._journal, self.table.ledger
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        result = ledger.top_up(top_up)
+        if result.earlier is not None:
+            return journal.append(b"", result)
+        return journal.append(encode_frame([top_up]), result, partial(ledger.take_back_top_up, top_up))
 
     def _append(self, records: Sequence[Any], result: Any) -> "Deferred[Any]":
         """Appends one frame about events that have happened."""

@@ -9,6 +9,7 @@ from relay.store.table.entry_values import (
     FORGOTTEN,
     LATER,
     LISTED,
+    REFUNDED,
     Acceptance,
     FailoverState,
     Part,
@@ -63,6 +64,9 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
     """Undoes an `accept` that could not be made durable."""
     for m in messages:
         row = table.get(m.id)
+        if row is not None and row.flags & REFUNDED and m.charge is not None:
+            # It has ended before it was durable.
+            table.ledger.take_back_refund(m.account, m.charge)
         if row is not None and not row.flags & FINAL:
             if row.handoff is None:
                 table.unsubmitted -= 1

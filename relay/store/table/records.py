@@ -3,7 +3,7 @@
 Theory of operation: a record has a decision, and not the event that led to it: this message is now DELIVERED, these
 channels are owed a notification, this is its place in the feed. So a replay doesn't need the configuration, and doesn't
 repeat look-ups. It gives the same table, whatever was reconfigured or forgotten meanwhile. `Message`, `Submitted`,
-`Receipt` (only of orphans and unreadable receipts) and `Idempotency` are written as `relay.values.messages` and
+`Receipt` (only of orphans and unreadable receipts), `TopUp` and `Idempotency` are written as `relay.values` and
 `relay.store.api` define them.
 
 All records are msgpack arrays that begin with their tag. A field may only be added at the end, with a default. A tag is
@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from relay.store.api import Idempotency
-from relay.values.charge import Charge
+from relay.values.charge import Charge, TopUp
 from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
@@ -308,10 +308,24 @@ class Charged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=40):
     currency: str = ""
 
 
+class Refunded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=42):
+    """The price of a message was given back. The next record ends the message.
+
+    :ivar account: as in `Charged`; likewise `amount` and `currency`: what was put back to the balance; 0: the message
+        was not prepaid.
+    """
+
+    id: bytes
+    account: str
+    amount: int = 0
+    currency: str = ""
+
+
 class AccountTotals(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=41):
     """What an account has used up to here. Compaction writes it before it drops the records with the single charges.
 
     :ivar day: as in `relay.values.charge.AccountUse`; likewise `on_day`, `in_month` and `balances`.
+    :ivar top_ups: the latest top-ups, oldest first.
     """
 
     account: str
@@ -319,6 +333,7 @@ class AccountTotals(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
     on_day: int
     in_month: int
     balances: dict[str, int] = {}
+    top_ups: tuple[TopUp, ...] = ()
 
 
 class Synced(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=30):
@@ -351,6 +366,8 @@ Record = (
     | Setting
     | Counters
     | Charged
+    | Refunded
+    | TopUp
     | AccountTotals
     | Synced
 )
