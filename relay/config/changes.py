@@ -1,6 +1,6 @@
 """The differences between two configurations, and which of them a reload applies.
 
-A reload applies accounts, prices, carriers, routes, lists, decisions, log settings, the admin listener's password, users
+A reload applies accounts, prices, carriers, routes, lists, decisions, log settings, the admin password, users
 and API, the default validity, and how long a stop and a drain may take. All other keys (listeners, limits, the
 journal's directory) need a restart. A reload only reports that they differ.
 """

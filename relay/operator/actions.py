@@ -237,7 +237,7 @@ class OperatorActions:
         top_up = top_up_of(flow, account, wanted, self.clock.seconds(), by.user)
         if all(known.key != top_up.key for known in flow.store.top_ups(account)):
             what = f"add {amount_text(top_up.amount)} {top_up.currency} to the balance of {account} (key {top_up.key})"
-            await self._record(what, wanted.reason, by)
+            await self.record(what, wanted.reason, by)
         result = await flow.store.top_up(top_up)
         if result.earlier is not None:
             check_same(result.earlier, top_up)

@@ -18,11 +18,12 @@ import msgspec
 from relay import __version__
 from relay.config.config_entries import ENTRY_TYPES, Table
 from relay.config.model import AdminListener
-from relay.operator.actions import OperatorActions, Refusal
+from relay.operator.actions import OperatorActions
 from relay.operator.admin_site import AdminRequest, Reply, json_reply
 from relay.operator.entry_openapi import openapi_document
 from relay.operator.entry_requests import EditsEntries, Entry, EntryChange, KeyRefused, NotDone
 from relay.operator.operator_logins import USER
+from relay.operator.refusal import Refusal
 from relay.store.api import StoreUnavailable
 
 #: Entries of one page: the most, and without `limit`.

@@ -10,7 +10,7 @@ import msgspec
 
 from relay.config.changes import Change
 from relay.config.config_entries import Table
-from relay.operator.actions import Refusal
+from relay.operator.refusal import Refusal
 
 
 class KeyRefused(msgspec.Struct, frozen=True):
