@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python import usage
 
@@ -28,7 +29,8 @@ from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.accounts import Accounts
 from relay.accounts.first_secrets import FirstSecrets
-from relay.app.config_file import read_config, start_checks
+from relay.app.config_editor import ConfigEditor
+from relay.app.config_file import load_file, read_config, start_checks
 from relay.app.daemon import Collaborators, Daemon, DurableStore, Served
 from relay.app.list_files import ListsCheck, read_lists
 from relay.app.load_config import ConfigError
@@ -40,6 +42,7 @@ from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
 from relay.app.tracing_checks import library_problems
 from relay.charging.charging import Charging
+from relay.config.config_entries import LoadedConfig, Places
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.customers.bound_logins import LoginView
 from relay.decisions.decision_client import DecisionClient
@@ -85,6 +88,8 @@ class Options(usage.Options):
 
     #: The configuration, once the options have been read.
     config: Config
+    #: In which files its entries are.
+    places: Places
     #: What read the files of the configuration's lists with it.
     lists_check: ListsCheck
 
@@ -94,11 +99,12 @@ class Options(usage.Options):
 
         self.lists_check = ListsCheck()
         try:
-            self.config = read_config(self["config"], [*start_checks(reactor), library_problems, self.lists_check])
+            loaded = load_file(self["config"], [*start_checks(reactor), library_problems, self.lists_check])
         except ConfigError as error:
             # twistd would print its usage, too, and the problems would be far above.
             print(error, file=sys.stderr)
             raise SystemExit(1) from None
+        self.config, self.places = loaded.config, loaded.places
 
 
 def makeService(options: Options) -> IService:
@@ -121,6 +127,7 @@ def makeService(options: Options) -> IService:
         wall=time.time,
         start_again=partial(_start_again, options),
     )
+    daemon.places = options.places
     path = Path(options["config"]).absolute()
     parent: Any = options.parent or {}
     if parent.get("syslog"):
@@ -158,8 +165,13 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
     """Makes SIGHUP reload the configuration file."""
     notifier = daemon.notifier
 
-    def read() -> Config:
-        return read_config(path, start_checks(reactor))
+    def in_thread(function: Callable[..., Any], *arguments: Any) -> "Deferred[Any]":
+        return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)
+
+    async def read() -> LoadedConfig:
+        # The data directory changes at a start only, and conf.d is in it.
+        loaded: LoadedConfig = await in_thread(load_file, path, start_checks(reactor), daemon.config.data_dir)
+        return loaded
 
     def applied(config: Config) -> None:
         taken(config)
@@ -167,7 +179,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
 
     def hung_up() -> None:
         if daemon.standing_by:
-            daemon.stand_by_anew(read)
+            daemon.stand_by_anew(lambda: read_config(path, start_checks(reactor)))
         else:
             reloader.request()
 
@@ -175,12 +187,13 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
         daemon,
         read,
         reactor,
-        read_lists=lambda config: deferToThreadPool(reactor, reactor.getThreadPool(), read_lists, config),
+        read_lists=partial(in_thread, read_lists),
         taken=applied,
         begun=lambda: notifier.reloading(time.monotonic_ns() // 1000) if notifier else None,
         ended=lambda: notifier.ready(daemon.status) if notifier else None,
     )
     daemon.reloader = reloader
+    daemon.editor = ConfigEditor(str(path), daemon, reloader, in_thread, lambda: start_checks(reactor))
     daemon.at_stop(reloader.stop)
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(hung_up))
 

@@ -13,7 +13,15 @@ from relay.accounts.receiver_headers import header_problem, token_problem
 from relay.accounts.signing import secret_key
 from relay.app.charging_checks import check_charging
 from relay.app.cluster_checks import check_cluster
-from relay.app.login_checks import Finding, check_ascii, check_logins, check_network, is_name, secrets_of_logins
+from relay.app.login_checks import (
+    NO_NAME,
+    Finding,
+    check_ascii,
+    check_logins,
+    check_network,
+    is_name,
+    secrets_of_logins,
+)
 from relay.app.route_checks import check_routes, replaced_sender
 from relay.app.tracing_checks import check_tracing
 from relay.carriers.api_adapter import ApiAdapter, resolve_api
@@ -99,10 +107,7 @@ def _basics(config: Config) -> Iterator[Finding]:
         for name in names:
             if not is_name(name):
                 # Names are used in logins (NAME:KEY), paths (/carriers/NAME/...) and metrics.
-                yield (
-                    (table, name),
-                    "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit",
-                )
+                yield (table, name), NO_NAME
 
 
 # Listeners
@@ -136,10 +141,15 @@ def _listeners(config: Config) -> Iterator[Finding]:
 
 
 def _operators(config: Config) -> Iterator[Finding]:
+    if config.admin.api and not config.admin.users:
+        yield (
+            ("admin", "api"),
+            "needs admin.users, so that the record of changes names a person: add a user with the role configure",
+        )
     for name, user in config.admin.users.items():
         path = ("admin", "users", name)
         if not is_name(name):
-            yield path, "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit"
+            yield path, NO_NAME
         if name == "operator":
             yield path, "is the user of admin.password: choose another name"
         if not is_password_hash(user.password.reveal()):

@@ -30,6 +30,7 @@ from relay.carriers.link import CarrierLink
 from relay.carriers.relay_api import HttpReceipts, notification_reader
 from relay.carriers.rereading import Rereading
 from relay.cluster.membership import Membership
+from relay.config.config_entries import Places
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.history import History
@@ -37,6 +38,7 @@ from relay.history.message_lists import MessageLists
 from relay.history.message_records import MessageRecords
 from relay.http.forwarded import TrustedProxies
 from relay.operator.actions import Reloads, held_carriers
+from relay.operator.entry_requests import EditsEntries
 from relay.quality.quality_watch import QualityWatch
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
@@ -143,6 +145,8 @@ class Daemon(Service):
     ) -> None:
         reactor, flow = collaborators.reactor, collaborators.flow
         self.config = config
+        #: In which files the entries of the configuration are.
+        self.places = Places()
         self.store = collaborators.store
         self.accounts = collaborators.accounts
         self.flow = flow
@@ -186,6 +190,8 @@ class Daemon(Service):
         self._failed = failed
         #: Reloads the configuration file; None: the configuration came from no file.
         self.reloader: Reloads | None = None
+        #: Changes entries of the configuration for the admin API; None: the configuration came from no file.
+        self.editor: EditsEntries | None = None
         self._records = collaborators.records
         self.history = collaborators.history
         self.lists = collaborators.lists or MessageLists(self.store)

@@ -10,6 +10,9 @@ from relay.values.instants import instant_of
 from relay.values.secret import Secret
 
 #: A key, what is wrong with it, and what to do.
+#: What is wrong with a name that `is_name` refuses.
+NO_NAME = "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit"
+
 Finding = tuple[Path, str]
 
 _NAME_EXTRAS = frozenset("._+@-")
@@ -71,7 +74,7 @@ def _smpp_logins(path: Path, account: Account, owners: dict[str, Path]) -> Itera
     for login, settings in settings_of(account).items():
         here = (*path, *key_of(login))
         if login and not is_name(login):
-            yield here, "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit"
+            yield here, NO_NAME
         if settings.system_id:
             owner = owners.setdefault(settings.system_id, here)
             if owner != here:

@@ -9,7 +9,7 @@ connections.
 * A changed carrier gets a new link instead of the old one. The queued messages move to the new link at once. The old
   link waits for its responses and unbinds. The new link binds only after that, so that the carrier never has more binds
   than it allows.
-* The files of the lists are read again, in a thread.
+* The file, those of conf.d and those of the lists are read again, in a thread.
 * If a carrier's dialect changed, its kept receipts are read again (`relay.carriers.rereading`).
 * A removed carrier drains (`relay.carriers.draining`): its link sends the queued messages, and stays bound for
   outstanding receipts.
@@ -31,6 +31,7 @@ from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.carriers.rereading import Rereading
 from relay.config.changes import Change, ReloadResult, changed_names, changes, taken_up
+from relay.config.config_entries import LoadedConfig, Places
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.quality.quality_watch import QualityWatch
@@ -54,6 +55,7 @@ class Reloadable(Protocol):
     """The parts of the daemon that a reload changes."""
 
     config: Config
+    places: Places
     links: dict[str, CarrierLink]
     draining_carriers: DrainingCarriers
     rereading: Rereading
@@ -89,7 +91,7 @@ class Reloader:
     def __init__(
         self,
         daemon: Reloadable,
-        read: Callable[[], Config],
+        read: Callable[[], Awaitable[LoadedConfig]],
         clock: Any,
         *,
         read_lists: Callable[[Config], Awaitable[NumberLists | None]] = _no_lists,
@@ -140,7 +142,7 @@ class Reloader:
         """Reads and checks the file and its lists, and says what a reload would change. It changes nothing."""
         now = self._clock.seconds()
         try:
-            new = self._read()
+            new = (await self._read()).config
             await self._read_lists(new)
         except Exception as problem:
             return ReloadResult(now, False, _lines_of(problem))
@@ -171,7 +173,8 @@ class Reloader:
         old = daemon.config
         links: dict[str, CarrierLink] = {}
         try:
-            new = self._read()
+            loaded = await self._read()
+            new = loaded.config
             lists = await self._read_lists(new)
             carriers = changed_names(old.carriers, new.carriers)
             for name in (*carriers.added, *carriers.changed):
@@ -186,6 +189,7 @@ class Reloader:
         replaced = {name: daemon.links[name] for name in carriers.changed}
         removed = {name: daemon.links[name] for name in carriers.removed}
         self._exchange(taken_up(old, new), links, lists)
+        daemon.places = loaded.places
         self._say(found)
         for name, link in removed.items():
             daemon.draining_carriers.begin(name, link)

@@ -8,11 +8,11 @@ import msgspec
 from twisted.internet.testing import MemoryReactorClock
 
 from relay.app.config_checks import advice
-from relay.app.config_file import config_of, read_config, start_checks
+from relay.app.config_file import load_file, main_of, start_checks
 from relay.app.list_files import ListsCheck
 from relay.app.load_config import Check, ConfigError
 from relay.cli.command_parser import CommandParser, command_parser
-from relay.config.model import Config
+from relay.config.config_entries import LoadedConfig
 
 _EPILOG = """\
 examples:
@@ -58,7 +58,7 @@ def make_parser() -> CommandParser:
 def main(arguments: Sequence[str]) -> int:
     """Checks the file that the arguments name; the exit status says how it went."""
     options = make_parser().parse_args(arguments)
-    found = _checked(lambda checks: read_config(options.file, checks))
+    found = _checked(lambda checks: load_file(options.file, checks))
     if options.json:
         fine = not found.problems
         print(json.dumps({"file": options.file, "fine": fine, "problems": found.problems, "notes": found.notes}))
@@ -76,18 +76,20 @@ def checked(text: str, name: str) -> Checked:
 
     :param name: the file's name, for problems.
     """
-    return _checked(lambda checks: config_of(text, name, checks))
+    return _checked(lambda checks: main_of(text, name).with_parts(()).checked(checks))
 
 
-def _checked(read: Callable[[Iterable[Check]], Config]) -> Checked:
+def _checked(read: Callable[[Iterable[Check]], LoadedConfig]) -> Checked:
     """Reads a configuration with the checks of a start."""
     try:
-        config = read([*start_checks(MemoryReactorClock()), ListsCheck()])
+        loaded = read([*start_checks(MemoryReactorClock()), ListsCheck()])
     except ConfigError as error:
         return Checked(list(error.problems))
-    return Checked([], advice(config), _summary(config))
+    return Checked([], advice(loaded.config), _summary(loaded))
 
 
-def _summary(config: Config) -> str:
+def _summary(loaded: LoadedConfig) -> str:
+    config, parts = loaded.config, len(loaded.places.parts())
     counts = (("account", config.accounts), ("carrier", config.carriers), ("route", config.routes))
-    return ", ".join(f"{len(things)} {noun}{'' if len(things) == 1 else 's'}" for noun, things in counts)
+    said = ", ".join(f"{len(things)} {noun}{'' if len(things) == 1 else 's'}" for noun, things in counts)
+    return f"{said} ({parts} of them from conf.d)" if parts else said

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from relay import __version__
 from relay.cli.check import Checked, checked
 from relay.cli.command_parser import CommandParser, command_parser
+from relay.config.yaml_writer import yaml_of
 from relay.importing.imported import Imported, ImportProblem
 from relay.importing.jasmin_import import import_jasmin
 from relay.importing.kannel_import import import_kannel
@@ -74,22 +73,13 @@ def _told(file: str, imported: Imported, found: Checked) -> list[str]:
 
 def yaml_text(imported: Imported, file: str) -> str:
     """Returns the text of the new configuration, for standard output."""
-    dumped = yaml.safe_dump(_escaped(imported.tables), sort_keys=False, allow_unicode=True, width=120)
+    dumped = yaml_of(imported.tables)
     # A file's name may have any character, also a newline.
     name = ascii(os.path.basename(os.path.abspath(file)))
     return (
         f"# Made of {name} by relay {__version__}. It holds passwords: let only the relay's user read it.\n"
         f"# etc/relay.yaml has every key with its meaning.\n\n{dumped}"
     )
-
-
-def _escaped(value: object) -> object:
-    """The value, with `${` written so that the relay doesn't take it for an environment variable."""
-    if isinstance(value, dict):
-        return {key: _escaped(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_escaped(inner) for inner in value]
-    return value.replace("${", "$${") if isinstance(value, str) else value
 
 
 def _read_files(name: str) -> list[tuple[str, str]]:

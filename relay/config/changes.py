@@ -1,8 +1,8 @@
 """The differences between two configurations, and which of them a reload applies.
 
-A reload applies accounts, prices, carriers, routes, lists, decisions, log settings, the admin password and users, the
-default validity, and how long a stop and a drain may take. All other keys (listeners, limits, the journal's directory)
-need a restart. A reload only reports that they differ.
+A reload applies accounts, prices, carriers, routes, lists, decisions, log settings, the admin password, users
+and API, the default validity, and how long a stop and a drain may take. All other keys (listeners, limits, the
+journal's directory) need a restart. A reload only reports that they differ.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from relay.config.model import AdminListener, Config, Logs
+from relay.config.model import Config, Logs
 from relay.values.secret import Secret
 
 #: The keys that a reload applies as a whole.
@@ -21,7 +21,7 @@ _LIVE = frozenset(
     }
 )  # fmt: skip
 #: The keys that a reload applies in tables that otherwise need a restart.
-_LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password", "admin.users"})
+_LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password", "admin.users", "admin.api"})
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -65,7 +65,15 @@ class Names(msgspec.Struct, frozen=True):
 
 def changes(old: Config, new: Config) -> list[Change]:
     """Every difference, in the order of the file's tables."""
-    return [Change(key, what, _is_live(key)) for key, what in _differences("", old, new)]
+    return differences("", old, new)
+
+
+def differences(key: str, old: Any, new: Any) -> list[Change]:
+    """Every difference between two tables of one kind.
+
+    :param key: where they are, such as `accounts.acme`; "": they are the whole.
+    """
+    return [Change(key, what, _is_live(key)) for key, what in _differences(key, old, new)]
 
 
 def _is_live(key: str) -> bool:
@@ -86,7 +94,7 @@ def taken_up(old: Config, new: Config) -> Config:
     """The configuration after a reload: `new`, but with the old values of all keys that need a restart."""
     live = {name: getattr(new, name) for name in _LIVE}
     logs = Logs(format=new.logs.format, log_numbers=new.logs.log_numbers, message_records=old.logs.message_records)
-    admin = AdminListener(listen=old.admin.listen, password=new.admin.password, users=new.admin.users)
+    admin = msgspec.structs.replace(new.admin, listen=old.admin.listen)
     return msgspec.structs.replace(old, **live, logs=logs, admin=admin)
 
 
@@ -105,7 +113,8 @@ def _differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, str]]:
         for name in names.removed:
             yield f"{key}.{name}", "removed"
     else:
-        yield key, _what(old, new)
+        # A header may hold a token.
+        yield key, "changed" if ".api.headers" in key else _what(old, new)
 
 
 def _what(old: Any, new: Any) -> str:

@@ -164,6 +164,13 @@ class AdminListener(ConfigStruct, frozen=True):
         Secret | None, _text("The password of user 'operator'. Off loopback, set it or have `users`.")
     ] = None
     users: dict[str, AdminUser] = field(default_factory=dict)
+    api: Annotated[
+        bool,
+        _text(
+            "Lets users with the role configure change accounts, carriers and routes over HTTP (docs/admin-api.md). "
+            "Needs `users`. What it changes is in `data_dir`/conf.d, which the relay reads in any case."
+        ),
+    ] = False
 
 
 class AccountSmpp(ConfigStruct, frozen=True):

@@ -76,11 +76,15 @@ class ConfigReader:
 
     :param environ: the environment variables, for `${NAME}`.
     :param read_file: returns the text of a file, for `{file: PATH}`. It may raise OSError or ValueError.
+    :param literal: whether the file's values are what it says itself. Then `${NAME}` and `{file: PATH}` are problems.
     """
 
-    def __init__(self, environ: Mapping[str, str], read_file: Callable[[str], str]) -> None:
+    def __init__(self, environ: Mapping[str, str], read_file: Callable[[str], str], *, literal: bool = False) -> None:
         self._environ = environ
         self._read_file = read_file
+        self._literal = literal
+        #: Keys whose values come from the environment or from a file.
+        self.outside: set[Path] = set()
         self.problems: list[Problem] = []
         #: The line of every key in the file. The first line is 1.
         self.lines: dict[Path, int] = {(): 1}
@@ -118,6 +122,8 @@ class ConfigReader:
             scalar = self._scalar(node, target)
         except Unreadable as problem:
             return self._refuse(path, target, str(problem))
+        if scalar.source:
+            self.outside.add(path)
         try:
             return convert(scalar.text, target)
         except Unreadable as problem:
@@ -129,10 +135,14 @@ class ConfigReader:
         if problem not in self.problems:
             self.problems.append(problem)
 
-    def _refuse(self, path: Path, target: inspect.Type, text: str) -> Any:
-        self.note(path, text)
+    def refuse(self, path: Path, target: inspect.Type) -> Any:
+        """Returns a stand-in for a value that can't be read; whoever calls tells why."""
         self.bad.add(path)
         return _stand_in(target)
+
+    def _refuse(self, path: Path, target: inspect.Type, text: str) -> Any:
+        self.note(path, text)
+        return self.refuse(path, target)
 
     # Tables and lists
 
@@ -226,6 +236,11 @@ class ConfigReader:
         """The text of a node. Environment variables and files are replaced by their values."""
         if isinstance(node, yaml.MappingNode):
             file = _file_of(node)
+            if file is not None and self._literal:
+                raise Unreadable(
+                    "in conf.d values are literals, so {file: PATH} isn't read; write the value itself, or put the "
+                    "entry into the main configuration file"
+                )
             if file is not None:
                 return self._from_file(file)
         if not isinstance(node, yaml.ScalarNode):
@@ -240,6 +255,10 @@ class ConfigReader:
                 return "${"
             if match[1] is None:
                 raise Unreadable("${ must be followed by a variable's name and }; write $${ for a plain ${")
+            if self._literal:
+                raise Unreadable(
+                    f"in conf.d values are literals, so ${{{match[1]}}} isn't replaced; write $${{ for a plain ${{"
+                )
             if match[1] not in self._environ:
                 raise Unreadable(f"the environment variable {match[1]} is not set")
             names.append(match[1])

@@ -119,7 +119,7 @@ class OperatorActions:
     async def hold(self, carrier: str, reason: str, by: Actor) -> str:
         """Sends nothing more to a carrier until `resume`. Its receipts are handled as before."""
         link = self._link(carrier)
-        await self._record(f"hold {carrier}", reason, by)
+        await self.record(f"hold {carrier}", reason, by)
         await self._daemon.flow.store.put_setting(OPERATOR, HELD + carrier, reason or "held")
         link.hold(True)
         return f"{carrier} is held; {link.queued} parts wait"
@@ -127,7 +127,7 @@ class OperatorActions:
     async def resume(self, carrier: str, reason: str, by: Actor) -> str:
         """Ends a hold."""
         link = self._link(carrier)
-        await self._record(f"resume {carrier}", reason, by)
+        await self.record(f"resume {carrier}", reason, by)
         await self._daemon.flow.store.put_setting(OPERATOR, HELD + carrier, None)
         link.hold(False)
         return f"{carrier} gets messages again"
@@ -135,7 +135,7 @@ class OperatorActions:
     async def reload(self, reason: str, by: Actor) -> ReloadResult:
         """Reloads the configuration file. If it is wrong, the result has its problems, and nothing has changed."""
         reloader = self._reloader()
-        await self._record("reload the configuration", reason, by)
+        await self.record("reload the configuration", reason, by)
         try:
             return await reloader.reload_now()
         except Exception as problem:
@@ -149,7 +149,7 @@ class OperatorActions:
         """Unbinds a removed carrier that drains, without waiting for its last receipts."""
         if self._daemon.draining_carriers.link(carrier) is None:
             raise Refusal(f"{carrier!r} does not drain: take it out of the configuration and reload", 409)
-        await self._record(f"unbind the removed carrier {carrier}", reason, by)
+        await self.record(f"unbind the removed carrier {carrier}", reason, by)
         self._daemon.draining_carriers.cut_short(carrier)
         return f"{carrier} is being unbound"
 
@@ -159,13 +159,13 @@ class OperatorActions:
         # The carrier may have been removed since.
         if carrier not in store.figures().evidence:
             raise Refusal(f"no receipts of {carrier!r} are kept as evidence", 409)
-        await self._record(f"dismiss the evidence about {carrier}", reason, by)
+        await self.record(f"dismiss the evidence about {carrier}", reason, by)
         return f"{await store.dismiss_evidence(carrier)} receipts of {carrier} are kept no more"
 
     async def unbind(self, account: str, reason: str, by: Actor) -> str:
         """Ends the SMPP sessions of an account. It may bind again."""
         self._account(account)
-        await self._record(f"unbind {account}", reason, by)
+        await self.record(f"unbind {account}", reason, by)
         return f"{self._daemon.sessions.drop(account)} sessions of {account} are being unbound"
 
     async def suspend(self, account: str, reason: str, by: Actor) -> str:
@@ -175,7 +175,7 @@ class OperatorActions:
         notified of the others.
         """
         self._account(account)
-        await self._record(f"suspend {account}", reason, by)
+        await self.record(f"suspend {account}", reason, by)
         await self._set(account, SUSPENDED, reason or "suspended")
         dropped, parts = self._daemon.sessions.drop(account), self._daemon.flow.suspended.begin(account)
         return f"{account} is suspended; {dropped} sessions are being unbound, and {parts} parts wait"
@@ -185,7 +185,7 @@ class OperatorActions:
         self._account(account)
         if not self._daemon.accounts.is_suspended(account):
             raise Refusal(f"{account} is not suspended", 409)
-        await self._record(f"end the suspension of {account}", reason, by)
+        await self.record(f"end the suspension of {account}", reason, by)
         await self._set(account, SUSPENDED, None)
         parts = await self._daemon.flow.suspended.end(account)
         return f"{account} is no longer suspended; {parts} parts are sent"
@@ -226,7 +226,7 @@ class OperatorActions:
     async def _purge(self, ids: Sequence[bytes], what: str, wanted: PurgeRequest, by: Actor) -> Purged:
         if wanted.dry_run or not ids:
             return Purged(len(ids))
-        await self._record(f"purge {what}: {len(ids)} messages", wanted.reason, by)
+        await self.record(f"purge {what}: {len(ids)} messages", wanted.reason, by)
         ended = await end_messages(self._daemon.flow, ids, self.clock)
         return Purged(ended, len(ids) - ended)
 
@@ -237,7 +237,7 @@ class OperatorActions:
         top_up = top_up_of(flow, account, wanted, self.clock.seconds(), by.user)
         if all(known.key != top_up.key for known in flow.store.top_ups(account)):
             what = f"add {amount_text(top_up.amount)} {top_up.currency} to the balance of {account} (key {top_up.key})"
-            await self._record(what, wanted.reason, by)
+            await self.record(what, wanted.reason, by)
         result = await flow.store.top_up(top_up)
         if result.earlier is not None:
             check_same(result.earlier, top_up)
@@ -249,14 +249,14 @@ class OperatorActions:
         url = self._daemon.accounts.notification_url(account)
         if url is None:
             raise Refusal(f"{account} has no notification URL", 409)
-        await self._record(f"switch the URL of {account} off", reason, by)
+        await self.record(f"switch the URL of {account} off", reason, by)
         await self._set_url_off(account, f"{self.clock.seconds():.0f} {OFF_BY_OPERATOR} {url}")
         return f"{url} is off"
 
     async def url_on(self, account: str, reason: str, by: Actor) -> str:
         """Posts to an account's notification URL again, and at once."""
         self._account(account)
-        await self._record(f"switch the URL of {account} on", reason, by)
+        await self.record(f"switch the URL of {account} on", reason, by)
         await self._set_url_off(account, None)
         return f"the notification URL of {account} is on"
 
@@ -280,7 +280,7 @@ class OperatorActions:
         if wanted.dry_run:
             return Replayed(len(ids), len(wanted.ids) - len(ids) if wanted.ids else 0)
         if ids:
-            await self._record(f"replay {said} of {account}", wanted.reason, by)
+            await self.record(f"replay {said} of {account}", wanted.reason, by)
         count = 0
         for start in range(0, len(ids), _REPLAYED_AT_ONCE):
             again = await store.notify_again(account, ids[start : start + _REPLAYED_AT_ONCE], now)
@@ -310,9 +310,10 @@ class OperatorActions:
 
     async def record_own(self, what: str, reason: str) -> None:
         """Records what the relay did by itself."""
-        await self._record(what, reason, Actor("relay", ""))
+        await self.record(what, reason, Actor("relay", ""))
 
-    async def _record(self, what: str, reason: str, by: Actor) -> None:
+    async def record(self, what: str, reason: str, by: Actor) -> None:
+        """Writes the record of an action that is done next."""
         if self._numbers is None:
             done = await self.audit()
             # It is checked again, because another action may have begun meanwhile.

@@ -33,6 +33,8 @@ from relay.operator.admin_site import (
     text_reply,
 )
 from relay.operator.balances import BalanceReport, ToppedUpReport, TopUpRequest, balance_report
+from relay.operator.entry_api import EntryApi
+from relay.operator.entry_requests import EditsEntries
 from relay.operator.health import readiness
 from relay.operator.message_search import MessageSearch
 from relay.operator.metrics import CONTENT_TYPE, Metrics
@@ -57,6 +59,7 @@ class Administered(Looked, Operated, Protocol):
     """The parts of the daemon that the admin listener needs."""
 
     lists: MessageLists
+    editor: EditsEntries | None
 
     def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
         """Registers a function that a stop awaits."""
@@ -109,6 +112,7 @@ class AdminPages:
         self._actions = actions
         store = daemon.flow.store
         self._search = MessageSearch(store, daemon.lists, lambda: daemon.config.accounts, observer.seconds)
+        self._entries = EntryApi(lambda: daemon.config.admin, lambda: daemon.editor, actions)
         self._site = OperatorSite(daemon, observer, actions, self._search, self.explain, outcomes, token_urlsafe)
 
     def pages(self) -> dict[tuple[str, str], Page]:
@@ -131,6 +135,9 @@ class AdminPages:
             ("GET", "carriers"): self.carrier,
             ("GET", "configuration"): self.configuration,
             ("POST", "configuration"): self.act_on_configuration,
+            ("PUT", "configuration"): self.act_on_configuration,
+            ("PATCH", "configuration"): self.act_on_configuration,
+            ("DELETE", "configuration"): self.act_on_configuration,
             ("POST", "carriers"): self.act_on_carrier,
             ("GET", "accounts"): self.account,
             ("POST", "accounts"): self.act_on_account,
@@ -227,7 +234,10 @@ class AdminPages:
                 raise Refusal("there is /accounts/NAME/balance")
 
     async def configuration(self, request: AdminRequest) -> Reply:
-        """/configuration: how the last reload went. /configuration/check: what a reload would do now."""
+        """/configuration: how the last reload went. /configuration/check: what a reload would do now. The others are of
+        the admin API."""
+        if EntryApi.has(request):
+            return await self._entries.answer(request)
         match request.path[1:]:
             case []:
                 return json_reply(None if self._daemon.reloader is None else self._daemon.reloader.last)
@@ -239,7 +249,10 @@ class AdminPages:
     # Pages that change something
 
     async def act_on_configuration(self, request: AdminRequest) -> Reply:
-        """POST /configuration/reload with {"reason": "..."}. It answers with a `ReloadResult`, also for a bad file."""
+        """POST /configuration/reload with {"reason": "..."}. It answers with a `ReloadResult`, also for a bad file. The
+        others are of the admin API."""
+        if EntryApi.has(request):
+            return self._not_now() or await self._entries.answer(request)
         return await _answered(self._on_configuration(request))
 
     async def act_on_carrier(self, request: AdminRequest) -> Reply:
@@ -264,8 +277,8 @@ class AdminPages:
         return json_reply({"error": f"this relay {membership.state().reason}; do it there"}, 503)
 
     async def _on_configuration(self, request: AdminRequest) -> ReloadResult:
-        if request.path[1:] != ["reload"]:
-            raise Refusal("the action is /configuration/reload")
+        if request.path[1:] != ["reload"] or request.method != "POST":
+            raise Refusal("the action is POST /configuration/reload")
         return await self._actions.reload(_reason(request), request.actor)
 
     async def _on_carrier(self, request: AdminRequest) -> Done:

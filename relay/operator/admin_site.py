@@ -32,6 +32,8 @@ MOST_FAILED_LOGINS = 20
 MOST_CONNECTIONS = 200
 #: Every request that changes something must carry this header. A page of another site can't make a browser send it.
 ACTION_HEADER = "X-Relay-Action"
+#: The headers that pages get.
+_PRECONDITIONS = ("If-Match", "If-None-Match")
 
 
 class AdminRequest(msgspec.Struct, frozen=True):
@@ -42,6 +44,7 @@ class AdminRequest(msgspec.Struct, frozen=True):
     :ivar peer: the client's address, for the audit record.
     :ivar fields: the fields of a form of one of the pages below `/page/`.
     :ivar user: who asks.
+    :ivar headers: `If-Match` and `If-None-Match`, if the request has them.
     """
 
     method: str
@@ -51,6 +54,7 @@ class AdminRequest(msgspec.Struct, frozen=True):
     peer: str
     fields: Mapping[str, str] = {}
     user: Operator = Operator(USER)
+    headers: Mapping[str, str] = {}
 
     @property
     def actor(self) -> Actor:
@@ -67,9 +71,9 @@ class Reply(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def json_reply(value: object, status: int = 200) -> Reply:
+def json_reply(value: object, status: int = 200, *headers: tuple[str, str]) -> Reply:
     """A reply in JSON."""
-    return Reply(status, "application/json", msgspec.json.encode(value) + b"\n")
+    return Reply(status, "application/json", msgspec.json.encode(value) + b"\n", headers)
 
 
 def text_reply(text: str, status: int = 200, *headers: tuple[str, str]) -> Reply:
@@ -157,7 +161,12 @@ class AdminRoot:
         try:
             fields = request.form() if _is_form(request) else {}
             asked = request.parameters()
-            return page(AdminRequest(method, path, asked, request.body(), request.address, fields, user))
+            headers = {
+                name: value.decode("latin-1")
+                for name in _PRECONDITIONS
+                if (value := request.header(name.encode())) is not None
+            }
+            return page(AdminRequest(method, path, asked, request.body(), request.address, fields, user, headers))
         except Problem as problem:
             return text_reply(problem.document.detail, problem.status)
         except Exception:

@@ -6,6 +6,8 @@ from relay.app.config_checks import advice
 from relay.config.endpoint_text import is_loopback
 from tests.app.test_load_config import problems, read
 
+HASH = "$scrypt$ln=15,r=8,p=1$kly7PUQMNXADU8UAsW6rRw$nbH5lYVk4CzBxCjUH3DbfAel6+5+nQolta/GnsIleA8"
+USERS = f"users: {{alice: {{password: '{HASH}', role: configure}}}}"
 WORKING = "carriers: {t: {connect: tcp:h:2775}}\n"
 
 
@@ -45,6 +47,10 @@ class ExposureTests(ChecksTestCase):
     def test_a_reachable_admin_listener_needs_a_password(self) -> None:
         self.assert_problem("admin: {listen: [tcp:80]}", r"admin.listen\[0\]", "set admin.password")
         self.assert_fine("admin: {listen: [tcp:80], password: x}")
+
+    def test_the_admin_api_needs_users(self) -> None:
+        self.assert_problem("admin: {api: true, password: x}", "admin.api", "admin.users", "names a person")
+        self.assert_fine(f"admin: {{api: true, {USERS}}}")
 
     def test_loopback_addresses_are_recognised_as_twisted_reads_endpoints(self) -> None:
         for description in (
@@ -388,6 +394,7 @@ class ClusterTests(ChecksTestCase):
     def test_what_only_a_journal_on_the_disk_has_is_refused(self) -> None:
         self.assert_problem(f"cluster: {{{self.DATABASE}}}\njournal: {{sync: never}}", "journal.sync")
         self.assert_problem(f"cluster: {{{self.DATABASE}}}\nhistory: {{days: 3}}", "history.days")
+        self.assert_problem(f"cluster: {{{self.DATABASE}}}\nadmin: {{api: true, {USERS}}}", "admin.api", "cluster")
 
     def test_a_node_may_have_any_printable_name(self) -> None:
         self.assert_problem(f'cluster: {{{self.DATABASE}, node: " a"}}', "cluster.node", "space")

@@ -137,6 +137,19 @@ class CheckTests(CommandLineTestCase):
             ],
         )
 
+    def test_entries_of_conf_d_are_checked_with_the_file_and_counted(self) -> None:
+        file = self.file(f"data_dir: {self.directory}\naccounts: {{acme: {{api_key: a}}}}\n")
+        directory = self.directory / "conf.d" / "accounts"
+        directory.mkdir(parents=True)
+        (directory / "beta.yaml").write_text("api_key: b\n")
+        done = self.relay("check", file)
+        self.assertIn("fine: 2 accounts, 0 carriers, 0 routes (1 of them from conf.d)\n", done.stdout)
+        (directory / "beta.yaml").write_text("api_key: a\n")
+        done = self.relay("check", file)
+        self.assertEqual(1, done.returncode)
+        said = "accounts.beta.api_key: accounts.acme has the same key; give each account its own"
+        self.assertEqual(f"{directory}/beta.yaml:1: {said}\n", done.stderr)
+
     def test_check_prints_advice_on_standard_error(self) -> None:
         done = self.relay("check", self.file(""))
         self.assertEqual(done.returncode, 0)

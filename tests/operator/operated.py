@@ -231,6 +231,7 @@ class OperatedDaemon:
         self.tracing: Tracing | None = None
         self.webhooks = OperatedWebhooks()
         self.reloader: Any = None
+        self.editor: Any = None
         self.certificates: list[Any] = []
         self.listening = ["tcp 127.0.0.1:2775"]
 

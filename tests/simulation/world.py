@@ -20,6 +20,7 @@ from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon
 from relay.app.reload import Reloader
 from relay.carriers.link import CarrierLink
+from relay.config.config_entries import LoadedConfig
 from relay.config.model import (
     Account,
     AccountSmpp,
@@ -212,6 +213,9 @@ class World:
 
     # The relay
 
+    async def loaded(self) -> LoadedConfig:
+        return LoadedConfig(self.config())
+
     def config(self) -> Config:
         carriers: dict[str, Carrier] = {}
         names = ["slow", "quick"] if self.with_slow else ["quick"]
@@ -307,7 +311,7 @@ class World:
         self.daemon.make_link = make_and_remember  # type: ignore[method-assign]
         # The same slices, less often: a second's interval would be most of what a simulated day costs.
         self.daemon.housekeeping = Housekeeping(flow, reactor, interval_seconds=600.0)
-        self.reloader = Reloader(self.daemon, self.config, reactor, taken=lambda config: self._reloaded())
+        self.reloader = Reloader(self.daemon, self.loaded, reactor, taken=lambda config: self._reloaded())
         self.daemon.at_stop(self.reloader.stop)
         self.daemon.startService()
 

@@ -1,0 +1,124 @@
+"""What the admin API asks of the configuration's files, and what they answer.
+
+`relay.app.config_editor` reads and writes the files; `entry_api` speaks HTTP.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from relay.config.changes import Change
+from relay.config.config_entries import Table
+from relay.operator.refusal import Refusal
+
+
+class KeyRefused(msgspec.Struct, frozen=True):
+    """What is wrong with one key.
+
+    :ivar key: dotted, as in the file: `accounts.acme.rate`. "": `problem` says where it is.
+    """
+
+    key: str
+    problem: str
+
+
+class EntryRefused(Refusal):
+    """The files can't be read or changed as asked, and nothing has changed.
+
+    :ivar problems: what is wrong with single keys.
+    """
+
+    def __init__(self, reason: str, status: int, problems: Sequence[KeyRefused] = ()) -> None:
+        super().__init__(reason, status)
+        self.problems = list(problems)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An account, carrier or route.
+
+    :ivar name: None: a route of the main file, which has none.
+    :ivar settings: the keys that are written, without secrets.
+    :ivar file: where it is written.
+    :ivar changeable: whether the API may change it. Entries of the main file are the operator's.
+    :ivar applied: whether the relay uses it as it is in the file. Otherwise it was changed by hand since the last
+        reload.
+    :ivar version: another one after each change of the file; None: the entry isn't changeable.
+    """
+
+    name: str | None
+    settings: dict[str, Any]
+    file: str
+    line: int
+    changeable: bool
+    applied: bool
+    version: str | None = None
+
+
+class EntryPage(msgspec.Struct, frozen=True):
+    """Some entries of a table. `next` is the parameter `after` of the next page; None: there is no more."""
+
+    entries: list[Entry]
+    next: str | None
+
+
+class EntryChange(msgspec.Struct, frozen=True):
+    """A change that somebody wants.
+
+    :ivar kind: put: `settings` is the whole entry; patch: RFC 7396, what differs; delete: no settings.
+    :ivar if_match: the versions of which the entry must have one; "*": any; None: none was said.
+    :ivar must_be_new: whether the entry must not exist.
+    """
+
+    kind: Literal["put", "patch", "delete"]
+    settings: Any = None
+    if_match: frozenset[str] | None = None
+    must_be_new: bool = False
+
+
+class EntryChanged(msgspec.Struct, frozen=True):
+    """A change that was applied.
+
+    :ivar created: whether the entry is new.
+    :ivar entry: None: it was deleted.
+    """
+
+    created: bool
+    entry: Entry | None
+    changes: list[Change]
+
+
+class NotDone(msgspec.Struct, frozen=True):
+    """A request that was refused. Nothing has changed.
+
+    :ivar problems: what is wrong with single keys.
+    """
+
+    error: str
+    problems: list[KeyRefused] = []
+
+
+#: Records a change before it is made. It gets a sentence.
+Record = Callable[[str], Awaitable[None]]
+
+
+class EditsEntries(Protocol):
+    """Reads and changes the accounts, carriers and routes of the configuration.
+
+    :raises EntryRefused: from every method.
+    """
+
+    async def entries(self, table: Table, after: str, limit: int) -> EntryPage:
+        """The entries of a table in the order of the files, those of the main file first.
+
+        :param after: `next` of the page before; "": the first page.
+        """
+
+    async def entry(self, table: Table, name: str) -> Entry:
+        """One entry."""
+
+    async def change(self, table: Table, name: str, wanted: EntryChange, record: Record) -> EntryChanged:
+        """Changes an entry, and applies the change. One change at a time.
+
+        :raises StoreUnavailable: it can't be recorded, and nothing has changed.
+        """
