@@ -31,6 +31,13 @@ RUN_ELSEWHERE = {
         "/opt/relay/bin/pip install 'sms-receipt-relay[opentelemetry]'": "would install the relay from PyPI",
         "curl -s -u demo:demo-key *": "tests.integration.test_tracing sends such a request",
     },
+    "docs/admin-api.md": {
+        "curl -u orders *": "tests.integration.test_admin_api sends such a request",
+        "curl -sS --fail-with-body *": "needs a file; tests.integration.test_admin_api sends such requests",
+        "jq -n *": "belongs to the curl above",
+        "relay check": "is the name of a command",
+        "relay route": "is the name of a command",
+    },
     "README.md": {
         "curl -sS -u demo:demo-key *": "tests.test_readme",
         ".venv/bin/pip install smpplib": "tests.test_readme runs the example with what the suite has",
