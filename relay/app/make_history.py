@@ -17,6 +17,7 @@ from relay.history.history_search import HistorySearch
 from relay.history.history_writer import HistoryWriter
 from relay.history.journal_tail import JournalTail
 from relay.history.message_records import InThread, MessageRecords
+from relay.history.sqlite_history import SqliteHistory
 from relay.store.journal.disk_thread import DiskThread
 from relay.store.journal.files import Files
 from relay.store.journal.journal_store import JournalStore
@@ -47,11 +48,14 @@ def make_history(
     # A thread for each: a search must not wait for a long batch, nor the batch for a long search.
     writing, searching = make_thread("history"), make_thread("searches")
     writer = HistoryWriter(
-        HistoryDatabase(path, keep), JournalTail(files, config.data_dir), config.history.days * 86_400.0, records
+        HistoryDatabase(SqliteHistory(path), keep),
+        JournalTail(files, config.data_dir),
+        config.history.days * 86_400.0,
+        records,
     )
     history = History(writer, store.durable_segments, reactor, writing)
     store.needed_from = history.needed_from
-    return history, HistoryQuestions(HistorySearch(path, keep), searching)
+    return history, HistoryQuestions(HistorySearch(SqliteHistory(path), keep), searching)
 
 
 def make_message_records(config: Config, reactor: Any, in_thread: InThread) -> MessageRecords | None:

@@ -12,6 +12,7 @@ from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Config
 from relay.history.erasure import Erased, erase_in_history, erase_in_records, left_in_journal
 from relay.history.history_numbers import number_keeper
+from relay.history.sqlite_history import SqliteHistory
 from relay.store.journal.journal_format import JournalError
 
 _EPILOG = """\
@@ -74,7 +75,7 @@ def _erase(config: Config, number: str) -> Erased:
     waits_hours = max([carrier.receipt_hours for carrier in config.carriers.values()], default=0.0)
     hours = waits_hours + config.limits.finished_hours + config.journal.text_hours
     left_in_journal(config.data_dir, number, hours * 3600.0, erased)
-    erase_in_history(os.path.join(config.data_dir, "history.sqlite3"), number, numbers, keep, erased)
+    erase_in_history(SqliteHistory(os.path.join(config.data_dir, "history.sqlite3")), number, numbers, keep, erased)
     erase_in_records(config.logs.message_records, number, erased)
     return erased
 

@@ -13,9 +13,7 @@ import fcntl
 import gzip
 import lzma
 import os
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Final
@@ -23,7 +21,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from relay.history.history_numbers import NumberKeeper, Numbers
-from relay.history.history_schema import Transaction, connect
+from relay.history.history_source import HistoryConnection, HistorySource
 from relay.history.record_file import moved_away
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_format import decode_records, read_frames
@@ -31,9 +29,6 @@ from relay.store.journal.segment_reader import SegmentReader, sequences
 from relay.store.table.records import Snapshot
 from relay.values.inbound import InboundMessage, InboundPart, PartsKey
 from relay.values.messages import Message, destination_of, source_of
-
-_CHECKPOINT_TRIES: Final = 50
-_PAUSE_SECONDS: Final = 0.1
 
 #: The journal's records that have the numbers of a message.
 _WithNumbers = Message | Snapshot | InboundMessage | InboundPart
@@ -66,27 +61,31 @@ class Erased(msgspec.Struct):
     journal_until: float = 0.0
 
 
-def erase_in_history(path: str, number: str, numbers: Numbers, keep: NumberKeeper, erased: Erased) -> None:
-    """Erases the number from a history. Does nothing if the file doesn't exist.
+def erase_in_history(source: HistorySource, number: str, numbers: Numbers, keep: NumberKeeper, erased: Erased) -> None:
+    """Erases the number from a history. Does nothing if there is none.
 
     :param number: the number without a plus. It is also erased where it was kept with one.
 
-    :raises sqlite3.Error: the history can't be written now. The rows that were erased before stay erased.
+    :raises OSError, sqlite3.Error: the history can't be written now. The rows that were erased before stay erased.
     """
-    if not os.path.exists(path):
+    if not source.exists():
         return
-    db = connect(path)
+    db = source.open_for_erasing()
+    touched: set[int] = set()
     try:
-        db.execute("PRAGMA secure_delete = ON")
+        segments = [segment for (segment,) in db.execute("SELECT number FROM segments").fetchall()]
         for written in _written_forms(number):
             octets = written.encode()
             # Older rows may have the whole number, from before `history.numbers` was changed.
             forms = {octets} if numbers == "masked" else {octets, keep(octets)}
-            for (segment,) in db.execute("SELECT number FROM segments").fetchall():
-                erased.rows += sum(_erase_rows(db, segment, kept[::-1]) for kept in forms)
-            _erase_sender(db, octets)
-        db.execute("PRAGMA incremental_vacuum").fetchall()
-        erased.left_in_log = not _empty_log(db)
+            for segment in segments:
+                rows = sum(_erase_rows(db, segment, kept[::-1]) for kept in forms)
+                erased.rows += rows
+                if rows:
+                    touched.add(segment)
+            if _erase_sender(db, octets, segments):
+                touched.update(segments)
+        erased.left_in_log = not source.remove_traces(db, sorted(touched))
     finally:
         db.close()
 
@@ -96,31 +95,23 @@ def _written_forms(number: str) -> tuple[str, str]:
     return number, f"+{number}"
 
 
-def _erase_rows(db: sqlite3.Connection, segment: int, kept: bytes) -> int:
-    done = db.execute(f"UPDATE m{segment} SET number = x'', reference = NULL WHERE number = ?", (kept,))
-    return done.rowcount
+def _erase_rows(db: HistoryConnection, segment: int, kept: bytes) -> int:
+    return db.execute(f"UPDATE m{segment} SET number = ?, reference = NULL WHERE number = ?", (b"", kept)).rowcount
 
 
-def _erase_sender(db: sqlite3.Connection, sender: bytes) -> None:
-    for origin, head in db.execute("SELECT id, head FROM origins WHERE sender = ?", (sender,)).fetchall():
+def _erase_sender(db: HistoryConnection, sender: bytes, segments: Sequence[int]) -> bool:
+    """Erases the number where it is a sender. Returns true if it was one."""
+    origins = db.execute("SELECT id, head FROM origins WHERE sender = ?", (sender,)).fetchall()
+    for origin, head in origins:
         # Each origin gets a name of its own, because the table allows no two equal origins.
         name = b"erased%d" % origin
         head = head[:2] + name + head[2 + len(sender) :]
         # If we stop before the end, then the origin keeps the number, and the next erasure finds it.
-        with Transaction(db):
-            for (segment,) in db.execute("SELECT number FROM segments").fetchall():
+        with db.transaction():
+            for segment in segments:
                 db.execute(f"UPDATE m{segment} SET reference = NULL WHERE origin = ?", (origin,))
             db.execute("UPDATE origins SET head = ?, sender = ? WHERE id = ?", (head, name, origin))
-
-
-def _empty_log(db: sqlite3.Connection) -> bool:
-    """Makes SQLite move its log into the database and empty the log. Returns true if that succeeded."""
-    for _ in range(_CHECKPOINT_TRIES):
-        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if not busy:
-            return True
-        time.sleep(_PAUSE_SECONDS)
-    return False
+    return bool(origins)
 
 
 def erase_in_records(path: str, number: str, erased: Erased) -> None:

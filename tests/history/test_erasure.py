@@ -26,7 +26,9 @@ from tests.stores import NOW, message, message_id, numbers_in
 NUMBER = "447700900123"
 
 
-class ErasureTests(HistoryCase):
+class ErasureCase(HistoryCase):
+    """Messages to a number and from it, and other ones."""
+
     def setUp(self) -> None:
         super().setUp()
         self.records = os.path.join(os.path.dirname(self.path), "records.jsonl")
@@ -40,40 +42,12 @@ class ErasureTests(HistoryCase):
 
     def erase(self, numbers: Any = "full") -> Erased:
         erased = Erased()
-        erase_in_history(self.path, NUMBER, numbers, self.keep, erased)
+        erase_in_history(self.source(), NUMBER, numbers, self.keep, erased)
         erase_in_records(self.records, NUMBER, erased)
         return erased
 
-    def octets(self) -> bytes:
-        """All that is in the files of the history."""
-        directory = Path(self.path).parent
-        return b"".join(file.read_bytes() for file in sorted(directory.iterdir()) if file.name != "history.sqlite3.key")
 
-    def test_the_number_is_in_no_page_of_any_file_and_the_messages_stay(self) -> None:
-        # More than a segment, so that it is in indexes, too; then many messages move, so that pages were split.
-        self.accept(*range(60))
-        self.catch_up()
-        self.assertIn(NUMBER[::-1].encode(), self.octets())
-        self.search.close()
-        erased = self.erase()
-        self.assertEqual((erased.rows, erased.left_in_log), (12, False))
-        found = self.octets()
-        self.assertNotIn(NUMBER[::-1].encode(), found)
-        self.assertNotIn(NUMBER.encode(), found)
-        self.assertNotIn(b"order 55", found)
-        self.assertIn(b"order 54", found)
-        self.assertEqual(len(self.ids()), 60)
-        self.assertEqual(self.ids(number=NUMBER), [])
-        self.assertEqual(destination_of(self.find(id=message_id(5).hex())[0].addresses), b"")
-
-    def test_messages_after_an_erasure_are_kept_as_always(self) -> None:
-        self.accept(5)
-        self.catch_up()
-        self.erase()
-        self.accept(10)
-        self.catch_up()
-        self.assertEqual(self.ids(number=NUMBER), [message_id(10)])
-
+class ErasureCommandTests(ErasureCase):
     def test_the_command_says_what_it_erased_and_what_the_journal_still_holds_until_when(self) -> None:
         self.accept(*range(11))
         self.catch_up()
@@ -98,6 +72,33 @@ class ErasureTests(HistoryCase):
                 "history that is begun anew before then reads them again: erase again then",
             ],
         )
+
+
+class ErasureTests(ErasureCase):
+    def test_the_number_is_in_no_page_of_any_file_and_the_messages_stay(self) -> None:
+        # More than a segment, so that it is in indexes, too; then many messages move, so that pages were split.
+        self.accept(*range(60))
+        self.catch_up()
+        self.assertIn(NUMBER[::-1].encode(), self.octets())
+        self.search.close()
+        erased = self.erase()
+        self.assertEqual((erased.rows, erased.left_in_log), (12, False))
+        found = self.octets()
+        self.assertNotIn(NUMBER[::-1].encode(), found)
+        self.assertNotIn(NUMBER.encode(), found)
+        self.assertNotIn(b"order 55", found)
+        self.assertIn(b"order 54", found)
+        self.assertEqual(len(self.ids()), 60)
+        self.assertEqual(self.ids(number=NUMBER), [])
+        self.assertEqual(destination_of(self.find(id=message_id(5).hex())[0].addresses), b"")
+
+    def test_messages_after_an_erasure_are_kept_as_always(self) -> None:
+        self.accept(5)
+        self.catch_up()
+        self.erase()
+        self.accept(10)
+        self.catch_up()
+        self.assertEqual(self.ids(number=NUMBER), [message_id(10)])
 
     def test_messages_from_handsets_and_their_parts_count_among_what_the_journal_still_holds(self) -> None:
         handset = numbers_in(NUMBER.encode(), b"12345")
