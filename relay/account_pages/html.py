@@ -98,44 +98,16 @@ def page(
     :param alarm: what is wrong with the account's notifications.
     :param body: attributes of the body element.
     """
-    links = [
-        el("a", name, href=path, class_="tab", aria_current="page" if path == here else None)
-        for path, name in NAVIGATION
-    ]
+    me = el(
+        "div",
+        el("span", session.account, class_="who", title="You are logged in as this account"),
+        form(session, "/logout", el("button", "Log out", class_="quiet"), class_="inline"),
+        class_="me",
+    )
     return document(
         f"{title} · {session.account}",
-        el("a", "Skip to content", href="#content", class_="skip"),
-        el(
-            "header",
-            el(
-                "div",
-                brand(),
-                el("nav", *links, aria_label="Account"),
-                el(
-                    "div",
-                    el("span", session.account, class_="who", title="You are logged in as this account"),
-                    form(session, "/logout", el("button", "Log out", class_="quiet"), class_="inline"),
-                    class_="me",
-                ),
-                class_="bar",
-            ),
-            class_="top",
-        ),
-        el(
-            "main",
-            el(
-                "div",
-                el("h1", title),
-                el("p", el("span", class_="dot", aria_hidden="true"), el("span", "Live", id="live-text"),
-                   id="live", class_="live", hidden=True),
-                class_="heading",
-            ),
-            alarm,
-            None if flash is None else notice(flash),
-            *content,
-            id="content",
-            tabindex="-1",
-        ),
+        *top(NAVIGATION, here, "Account", me),
+        titled(title, alarm, None if flash is None else notice(flash), *content),
         el("p", id="said", class_="unseen", aria_live="polite", role="status"),
         el(
             "footer",
@@ -145,7 +117,31 @@ def page(
         ),
         head=(),
         **body,
-    )  # fmt: skip
+    )
+
+
+def top(navigation: Iterable[tuple[str, str]], here: str, label: str, me: Tag) -> list[Tag]:
+    """Makes what is above the content of a page: the link that skips it, and the bar with the links to other pages.
+
+    :param navigation: the path and name of each page.
+    :param here: the path of the page to which this one belongs.
+    :param label: what a screen reader calls the links.
+    :param me: who is logged in.
+    """
+    links = [
+        el("a", name, href=path, class_="tab", aria_current="page" if path == here else None)
+        for path, name in navigation
+    ]
+    bar = el("div", brand(), el("nav", *links, aria_label=label), me, class_="bar")
+    return [el("a", "Skip to content", href="#content", class_="skip"), el("header", bar, class_="top")]
+
+
+def titled(title: str, *content: Content) -> Tag:
+    """Makes the main part of a page: its title, the sign that it is live, and its content."""
+    dot = el("span", class_="dot", aria_hidden="true")
+    live = el("p", dot, el("span", "Live", id="live-text"), id="live", class_="live", hidden=True)
+    heading = el("div", el("h1", title), live, class_="heading")
+    return el("main", heading, *content, id="content", tabindex="-1")
 
 
 def document(title: str, *content: Content, head: Iterable[Tag] = (), **body: object) -> Tag:
@@ -189,9 +185,10 @@ def card(title: str, *content: Content, **attributes: object) -> Tag:
     return el("section", el("h2", title), *content, **attributes)
 
 
-def facts(rows: Iterable[tuple[str, Content]]) -> Tag:
+def facts(rows: Iterable[tuple[str, Content]], **attributes: object) -> Tag:
     """Makes a list of names and values."""
-    return el("dl", *(item for name, value in rows for item in (el("dt", name), el("dd", value))), class_="facts")
+    items = (item for name, value in rows for item in (el("dt", name), el("dd", value)))
+    return el("dl", *items, class_="facts", **attributes)
 
 
 def field(label: str, name: str, control: Tag, *, hint: Content = None, problem: str = "") -> Tag:

@@ -31,7 +31,7 @@ from relay.runtime.tasks import Drain, Tasks
 from relay.text.text_form import TextForm
 from relay.values.counters import CarrierCounters
 from relay.values.messages import AtCarrier, Receipt
-from relay.values.pdus import Answered, LateAnswer, MessagePdu
+from relay.values.pdus import Accepted, Answered, LateAnswer, MessagePdu
 
 
 class CarrierLink:
@@ -106,6 +106,10 @@ class CarrierLink:
     def withdraw(self, account: str) -> Sequence[Outgoing]:
         """Removes the queued parts of an account, and returns them. What has been written is not affected."""
         return self._sender.queue.withdraw(account)
+
+    def drop_cancelled(self) -> None:
+        """Removes the queued parts of messages that were cancelled, instead of when their turn comes."""
+        self._sender.queue.drop_cancelled()
 
     def is_sending(self, message_id: bytes) -> bool:
         """Whether a part of the message has been written, or is about to be written, and has no response."""
@@ -294,6 +298,10 @@ class CarrierLink:
 
     def answered(self, session: CarrierSession, answers: list[Answered]) -> None:
         self._responses.take(answers)
+        self._sent_or_settled()
+
+    def accepted(self, session: CarrierSession, accepted: Accepted) -> None:
+        self._responses.take_accepted(accepted)
         self._sent_or_settled()
 
     def late_answers(self, session: CarrierSession, answers: list[LateAnswer]) -> None:

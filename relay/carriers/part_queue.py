@@ -198,17 +198,32 @@ class PartQueue:
             return []
         given = [part for part in self if len(part.carriers) > 1]
         if given:
-            kept = [part for part in self if len(part.carriers) <= 1]
-            self._add(given, -1)
-            self._parts.clear()
-            if self._turns is not None:
-                self._turns = AccountTurns(self._share_of)
-                for part in kept:
-                    self._turns.append(part)
-            else:
-                self._parts.extend(kept)
+            self._keep_only([part for part in self if len(part.carriers) <= 1], given)
         self._shared = 0
         return given
+
+    def drop_cancelled(self) -> None:
+        """Removes the parts that need not be sent any more, instead of when their turn comes. It looks at each part."""
+        cancelled, kept, dropped = self._cancelled, list[Outgoing](), list[Outgoing]()
+        for part in self:
+            if not part.done and cancelled.take(part.id, part):
+                part.done = True
+            (dropped if part.done else kept).append(part)
+        if dropped:
+            self._keep_only(kept, dropped)
+
+    def _keep_only(self, kept: Sequence[Outgoing], given: Sequence[Outgoing]) -> None:
+        """Removes the parts `given`. `kept` are all others, in their order."""
+        self._withdrawn += 1
+        self._add(given, -1)
+        self._parts.clear()
+        if self._turns is not None:
+            self._turns = turns = AccountTurns(self._share_of)
+            for part in kept:
+                turns.append(part)
+            self._take_no_turns_if_alone(turns)
+        else:
+            self._parts.extend(kept)
 
     def withdraw(self, account: str) -> list[Outgoing]:
         """Removes the parts of an account, and returns them. Bodies that are being read for them are dropped."""

@@ -31,7 +31,7 @@ class InboundApi:
 
     async def feed(self, request: ApiRequest, account: str) -> Reply:
         """`GET /inbound`: the messages after a cursor. Waits for new ones if the request says so."""
-        views, text = await self._account_api.page(request, account, self._store.inbound_feed, self._store.inbound_feed)
+        views, text = await self._account_api.page(request, account, self._store.inbound_feed)
         cursors = self._account_api.cursors.texts(account, [view.inbound.cursor for view in views if view.inbound])
         reports = [
             InboundFeedReport(cursor=cursor, **_fields(view)) for view, cursor in zip(views, cursors, strict=True)

@@ -19,9 +19,13 @@ from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.config.changes import ReloadResult
 from relay.customers.smpp_sessions import CustomerSessions
+from relay.operator.balances import ToppedUpReport, TopUpRequest, check_same, report_of, top_up_of
 from relay.operator.operator_logins import Actor
-from relay.operator.purge import PurgeRequest, end_messages, queued_messages
+from relay.operator.purge import Purged, PurgeRequest, end_messages, messages_of_route, queued_messages
+from relay.operator.refusal import Refusal
+from relay.routing.explanation import words
 from relay.routing.flow import MessageFlow
+from relay.values.amounts import amount_text
 from relay.values.ids import parse_id
 
 #: The account that has the operator's own settings.
@@ -33,14 +37,6 @@ AUDITED: Final = 1000
 #: The most notifications that one replay sends again, and how many of them in one turn of the reactor.
 MOST_REPLAYED: Final = 100_000
 _REPLAYED_AT_ONCE: Final = 250
-
-
-class Refusal(Exception):
-    """The action can't be done; the text says why, and `status` is HTTP's."""
-
-    def __init__(self, reason: str, status: int = 404) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class AuditRecord(msgspec.Struct, frozen=True):
@@ -76,17 +72,6 @@ class Replayed(msgspec.Struct, frozen=True):
 
     count: int
     passed_over: int = 0
-
-
-class Purged(msgspec.Struct, frozen=True):
-    """The result of a purge.
-
-    :ivar count: messages that have ended; in a dry run, those that would.
-    :ivar left: messages that were sent meanwhile.
-    """
-
-    count: int
-    left: int = 0
 
 
 class Reloads(Protocol):
@@ -208,14 +193,35 @@ class OperatorActions:
     async def purge_carrier(self, carrier: str, wanted: PurgeRequest, by: Actor) -> Purged:
         """Ends the messages in a carrier's queue as DELETED. Their customers are notified."""
         link = self._link(carrier)
+        self._daemon.flow.drop_cancelled()
         return await self._purge(queued_messages([link], None), f"the queue of {carrier}", wanted, by)
 
     async def purge_account(self, account: str, wanted: PurgeRequest, by: Actor) -> Purged:
         """Ends the messages of an account in all queues as DELETED. The account is notified."""
         self._account(account)
+        self._daemon.flow.drop_cancelled()
         kept = self._daemon.flow.suspended.messages(account)
         ids = queued_messages(self._daemon.links.values(), account, kept)
         return await self._purge(ids, f"the queued messages of {account}", wanted, by)
+
+    async def purge_route(self, place: str, wanted: PurgeRequest, by: Actor) -> Purged:
+        """Ends the messages in all queues that a route takes as DELETED. Their customers are notified.
+
+        :param place: the route's place in the configuration, from 0: the number in `routes[0]`.
+        """
+        flow = self._daemon.flow
+        if not place.isdecimal() or int(place) >= len(flow.routes.compiled):
+            raise Refusal(f"there is no route {place!r}: routes are numbered from 0 to {len(flow.routes.compiled) - 1}")
+        route = flow.routes.compiled[int(place)]
+        said = words(route.route)
+        if wanted.route and wanted.route != said:
+            raise Refusal(f"routes[{route.index}] is for {said} since a reload; count the messages again", 409)
+        flow.drop_cancelled()
+        kept = flow.suspended.messages(None)
+        ids = queued_messages(self._daemon.links.values(), route.route.account or None, kept)
+        ids = await messages_of_route(flow, ids, route.index, self.clock)
+        purged = await self._purge(ids, f"the messages of routes[{route.index}] ({said})", wanted, by)
+        return msgspec.structs.replace(purged, route=said)
 
     async def _purge(self, ids: Sequence[bytes], what: str, wanted: PurgeRequest, by: Actor) -> Purged:
         if wanted.dry_run or not ids:
@@ -223,6 +229,19 @@ class OperatorActions:
         await self._record(f"purge {what}: {len(ids)} messages", wanted.reason, by)
         ended = await end_messages(self._daemon.flow, ids, self.clock)
         return Purged(ended, len(ids) - ended)
+
+    async def top_up(self, account: str, wanted: TopUpRequest, by: Actor) -> ToppedUpReport:
+        """Adds an amount to the balance of a prepaid account, once for each key."""
+        self._account(account)
+        flow = self._daemon.flow
+        top_up = top_up_of(flow, account, wanted, self.clock.seconds(), by.user)
+        if all(known.key != top_up.key for known in flow.store.top_ups(account)):
+            what = f"add {amount_text(top_up.amount)} {top_up.currency} to the balance of {account} (key {top_up.key})"
+            await self._record(what, wanted.reason, by)
+        result = await flow.store.top_up(top_up)
+        if result.earlier is not None:
+            check_same(result.earlier, top_up)
+        return report_of(top_up, result.balance, repeated=result.earlier is not None)
 
     async def url_off(self, account: str, reason: str, by: Actor) -> str:
         """Stops posting to an account's notification URL. Its notifications wait until their retry window ends."""
@@ -288,6 +307,10 @@ class OperatorActions:
             if account == OPERATOR and name.startswith(_AUDIT)
         ]
         return sorted(records, key=lambda record: -record.number)
+
+    async def record_own(self, what: str, reason: str) -> None:
+        """Records what the relay did by itself."""
+        await self._record(what, reason, Actor("relay", ""))
 
     async def _record(self, what: str, reason: str, by: Actor) -> None:
         if self._numbers is None:

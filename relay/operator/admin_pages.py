@@ -21,7 +21,7 @@ from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.operator import page_files
-from relay.operator.actions import Operated, OperatorActions, Purged, Refusal, ReplayRequest
+from relay.operator.actions import Operated, OperatorActions, ReplayRequest
 from relay.operator.admin_site import (
     MOST_FAILED_LOGINS,
     AdminRequest,
@@ -32,19 +32,23 @@ from relay.operator.admin_site import (
     json_reply,
     text_reply,
 )
+from relay.operator.balances import BalanceReport, ToppedUpReport, TopUpRequest, balance_report
 from relay.operator.health import readiness
 from relay.operator.message_search import MessageSearch
 from relay.operator.metrics import CONTENT_TYPE, Metrics
-from relay.operator.operator_logins import InThread, OperatorLogins
+from relay.operator.operator_logins import Actor, InThread, OperatorLogins
 from relay.operator.operator_site import OperatorSite, Outcomes
 from relay.operator.overview import Looked, Observer
-from relay.operator.purge import PurgeRequest
+from relay.operator.purge import Purged, PurgeRequest
+from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
+from relay.operator.refusal import Refusal
 from relay.operator.time_line import TimeLine, time_line
-from relay.routing.explanation import Explanation, explain, instant_of
+from relay.routing.explanation import Explanation, explain
 from relay.runtime.fair_turns import FairTurns
 from relay.store.api import StoreUnavailable
 from relay.text.compose import InvalidText
+from relay.values.instants import instant_of
 
 _REASON_CHARACTERS = 200
 
@@ -70,11 +74,15 @@ class FoundMessages(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """The answer to an action: a sentence, how many things it concerned, and how many it skipped."""
+    """The answer to an action: a sentence, how many things it concerned, and how many it skipped.
+
+    :ivar route: as `Purged.route`.
+    """
 
     done: str
     count: int = 1
     passed_over: int = 0
+    route: str = ""
 
 
 class _Reason(msgspec.Struct, frozen=True):
@@ -119,11 +127,14 @@ class AdminPages:
             ("GET", "route"): self.route,
             ("GET", "receipts"): self.receipts,
             ("GET", "audit"): self.audit,
+            ("GET", "quality"): self.quality,
             ("GET", "carriers"): self.carrier,
             ("GET", "configuration"): self.configuration,
             ("POST", "configuration"): self.act_on_configuration,
             ("POST", "carriers"): self.act_on_carrier,
+            ("GET", "accounts"): self.account,
             ("POST", "accounts"): self.act_on_account,
+            ("POST", "routes"): self.act_on_route,
         }
 
     # Pages that only read
@@ -186,6 +197,11 @@ class AdminPages:
         """The records of operators' actions, newest first."""
         return json_reply(await self._actions.audit())
 
+    def quality(self, request: AdminRequest) -> Reply:
+        """/quality[?by=carrier,country,account][&carrier=NAME][&country=CODE][&account=NAME]: what carriers deliver."""
+        by, only = quality_question(request.query)
+        return json_reply(self._observer.quality(by, only))
+
     async def carrier(self, request: AdminRequest) -> Reply:
         """/carriers/NAME: the carrier's state, and how many parts that it took have no receipt yet."""
         match request.path[1:]:
@@ -196,6 +212,19 @@ class AdminPages:
                 return json_reply({"error": f"there is no carrier {name!r}"}, 404)
             case _:
                 return json_reply({"error": "there is /carriers/NAME"}, 404)
+
+    async def account(self, request: AdminRequest) -> Reply:
+        """/accounts/NAME/balance: what the account has used and paid, see `BalanceReport`."""
+        return await _answered(self._balance(request))
+
+    async def _balance(self, request: AdminRequest) -> BalanceReport:
+        match request.path[1:]:
+            case [name, "balance"] if name in self._daemon.config.accounts:
+                return balance_report(self._daemon.flow, name, self._observer.seconds())
+            case [name, "balance"]:
+                raise Refusal(f"there is no account {name!r}")
+            case _:
+                raise Refusal("there is /accounts/NAME/balance")
 
     async def configuration(self, request: AdminRequest) -> Reply:
         """/configuration: how the last reload went. /configuration/check: what a reload would do now."""
@@ -220,8 +249,12 @@ class AdminPages:
 
     async def act_on_account(self, request: AdminRequest) -> Reply:
         """POST /accounts/NAME/unbind, /suspend, /unsuspend, /url-off, /url-on with {"reason"}, /purge with
-        `PurgeRequest`, and /replay with `ReplayRequest`."""
+        `PurgeRequest`, /replay with `ReplayRequest`, and /balance with `TopUpRequest`."""
         return self._not_now() or await _answered(self._on_account(request))
+
+    async def act_on_route(self, request: AdminRequest) -> Reply:
+        """POST /routes/PLACE/purge with `PurgeRequest`; PLACE is the number in `routes[0]`."""
+        return self._not_now() or await _answered(self._on_route(request))
 
     def _not_now(self) -> Reply | None:
         """Refuses actions while another relay of the cluster works. It has the carriers and accounts."""
@@ -245,14 +278,20 @@ class AdminPages:
             case [name, "unbind"]:
                 return Done(await actions.unbind_carrier(name, _reason(request), request.actor))
             case [name, "purge"]:
-                wanted = msgspec.json.decode(request.body or b"{}", type=PurgeRequest)
-                return _purged(await actions.purge_carrier(name, wanted, request.actor), wanted)
+                return await _purged(actions.purge_carrier, name, request)
             case [name, "dismiss"]:
                 return Done(await actions.dismiss_evidence(name, _reason(request), request.actor))
             case _:
                 raise Refusal("the actions are /carriers/NAME/hold, /resume, /unbind, /purge and /dismiss")
 
-    async def _on_account(self, request: AdminRequest) -> Done:
+    async def _on_route(self, request: AdminRequest) -> Done:
+        match request.path[1:]:
+            case [place, "purge"]:
+                return await _purged(self._actions.purge_route, place, request)
+            case _:
+                raise Refusal("the action is /routes/PLACE/purge")
+
+    async def _on_account(self, request: AdminRequest) -> Done | ToppedUpReport:
         actions = self._actions
         match request.path[1:]:
             case [name, "unbind"]:
@@ -262,12 +301,14 @@ class AdminPages:
             case [name, "url-on"]:
                 return Done(await actions.url_on(name, _reason(request), request.actor))
             case [name, "purge"]:
-                purge = msgspec.json.decode(request.body or b"{}", type=PurgeRequest)
-                return _purged(await actions.purge_account(name, purge, request.actor), purge)
+                return await _purged(actions.purge_account, name, request)
             case [name, "suspend"]:
                 return Done(await actions.suspend(name, _reason(request), request.actor))
             case [name, "unsuspend"]:
                 return Done(await actions.unsuspend(name, _reason(request), request.actor))
+            case [name, "balance"]:
+                topping_up = msgspec.json.decode(request.body or b"{}", type=TopUpRequest)
+                return await actions.top_up(name, topping_up, request.actor)
             case [name, "replay"]:
                 wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
                 replayed = await actions.replay(name, wanted, request.actor)
@@ -276,7 +317,8 @@ class AdminPages:
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
                 raise Refusal(
-                    "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, url-off, url-on and replay"
+                    "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, url-off, url-on, replay and "
+                    "balance"
                 )
 
 
@@ -289,7 +331,7 @@ async def _answered_search(searching: Awaitable[FoundMessages]) -> Reply:
         return json_reply({"error": problem.reason}, 503)
 
 
-async def _answered(doing: Awaitable[Done | ReloadResult]) -> Reply:
+async def _answered(doing: Awaitable[Done | ReloadResult | ToppedUpReport | BalanceReport]) -> Reply:
     try:
         return json_reply(await doing)
     except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
@@ -300,11 +342,15 @@ async def _answered(doing: Awaitable[Done | ReloadResult]) -> Reply:
         return json_reply({"error": f"it can't be recorded: {problem.reason}"}, 503)
 
 
-def _purged(purged: Purged, wanted: PurgeRequest) -> Done:
+async def _purged(
+    purge: Callable[[str, PurgeRequest, Actor], Awaitable[Purged]], name: str, request: AdminRequest
+) -> Done:
+    wanted = msgspec.json.decode(request.body or b"{}", type=PurgeRequest)
+    purged = await purge(name, wanted, request.actor)
     if wanted.dry_run:
-        return Done(f"{purged.count} messages would end", purged.count)
+        return Done(f"{purged.count} messages would end", purged.count, route=purged.route)
     sent = f"; {purged.left} were sent meanwhile" if purged.left else ""
-    return Done(f"{purged.count} messages have ended{sent}", purged.count, purged.left)
+    return Done(f"{purged.count} messages have ended{sent}", purged.count, purged.left, purged.route)
 
 
 def _reason(request: AdminRequest) -> str:
@@ -335,6 +381,7 @@ def make_admin_site(
 
     daemon.at_stop(stop)
     actions = OperatorActions(daemon, reactor)
+    daemon.quality.record = actions.record_own
     questions = daemon.lists.questions
     outcomes = None if questions is None else HistoryStats(questions, reactor)
     pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions, outcomes)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from urllib.parse import urlencode
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, card, duration, el
+from relay.account_pages.html import Content, card, duration, el, facts
 from relay.operator.looks import CarrierLook
-from relay.operator.operator_html import action_link, facts, grid, link, number, percent, search_link, word
+from relay.operator.operator_html import action_link, grid, link, number, percent, search_link, word
 
 _HEADS = (
     "Carrier", "State", "Binds", "Rate", "Window", "Queue", "Taken", "Refused", "Receipts", "Matched", "Orphans",
@@ -164,4 +165,5 @@ def carrier_page(carrier: CarrierLook, receipts_out: int | None, since: Content)
 
 def _messages(name: str) -> Tag:
     refused = search_link("Messages that it refused", carrier=name, status="carrier-reject")
-    return el("span", search_link("Its messages", carrier=name), " · ", refused)
+    quality = el("a", "What it delivers", href=f"/page/quality?{urlencode({'carrier': name})}")
+    return el("span", search_link("Its messages", carrier=name), " · ", refused, " · ", quality)

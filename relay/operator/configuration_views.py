@@ -7,14 +7,21 @@ from twisted.web.template import Tag
 from relay.account_pages.html import Content, card, choice, el, moment
 from relay.config.changes import Change, ReloadResult
 from relay.operator.actions import AuditRecord
-from relay.operator.operator_html import Frame, grid, path_of, question, word
-from relay.routing.explanation import Explanation
+from relay.operator.operator_html import Frame, action_link, grid, path_of, question, word
+from relay.routing.explanation import Explanation, words
+from relay.routing.routes import CompiledRoute, Routes
 
+_ROUTE_HEADS = ("Route", "Takes", "Carriers", "")
 _ROUTE_FIELDS = (("from", "From", ""), ("to", "To", "447700900123"), ("at", "At (empty: now)", "2026-03-01T22:30Z"))
 
 
-def configuration_page(last: ReloadResult | None, accounts: Sequence[str], asked: Mapping[str, str],
-                       explained: Explanation | str | None) -> list[Content]:  # fmt: skip
+def configuration_page(
+    last: ReloadResult | None,
+    accounts: Sequence[str],
+    routes: Routes,
+    asked: Mapping[str, str],
+    explained: Explanation | str | None,
+) -> list[Content]:
     """Makes the content of the page.
 
     :param last: how the last reload went; None: there was none since the start.
@@ -30,7 +37,15 @@ def configuration_page(last: ReloadResult | None, accounts: Sequence[str], asked
             el("p", "The next page says what a reload would change, and asks before it does it.", class_="hint"),
         ),
         card("Which carriers a message would go to", _route_form(accounts, asked), *_explained(explained)),
+        card("Routes", grid("routes", "Routes", _ROUTE_HEADS, map(_route, routes.compiled), "There is no route.")),
     ]  # fmt: skip
+
+
+def _route(route: CompiledRoute) -> Sequence[Content]:
+    carriers = ", then ".join(place if isinstance(place, str) else " or ".join(place) for place in route.route.carriers)
+    purge = action_link("Purge", "routes", str(route.index), "purge")
+    purge.attributes["aria-label"] = f"Purge the messages of routes[{route.index}]"
+    return f"routes[{route.index}]", el("td", words(route.route), class_="wide"), carriers, el("td", purge)
 
 
 def _last(last: ReloadResult | None) -> list[Content]:

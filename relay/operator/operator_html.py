@@ -3,19 +3,20 @@
 The elements of My Account (`relay.account_pages.html`) and its style sheet are used here, too, so both look the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, button, document, el, notice
+from relay.account_pages.html import Content, button, document, el, notice, titled, top
 from relay.account_pages.page_values import Flash
 
 #: The pages: path, name.
 NAVIGATION: Final = (
     ("/", "Overview"),
     ("/page/carriers", "Carriers"),
+    ("/page/quality", "Quality"),
     ("/page/accounts", "Accounts"),
     ("/page/messages", "Messages"),
     ("/page/receipts", "Receipts"),
@@ -46,43 +47,15 @@ def operator_page(frame: Frame, title: str, here: str, *content: Content) -> Tag
 
     :param here: the path in `NAVIGATION` to which it belongs.
     """
-    links = [
-        el("a", name, href=path, class_="tab", aria_current="page" if path == here else None)
-        for path, name in NAVIGATION
-    ]
     state = "Stands by" if frame.stands_by else "Ready" if frame.ready else "Not ready"
     wrong = f"{frame.troubles} wrong" if frame.troubles else "nothing is wrong"
     kind = "bad" if not frame.ready and not frame.stands_by else "some" if frame.troubles or frame.stands_by else "good"
+    me = el("div", el("a", f"{state}, {wrong}", href="/", class_=f"word {kind}"), id="state", class_="me",
+            data_live=True)  # fmt: skip
     return document(
         f"{title} · SMS relay",
-        el("a", "Skip to content", href="#content", class_="skip"),
-        el(
-            "header",
-            el(
-                "div",
-                el("a", el("img", src="/my/icon.svg", alt="", width="24", height="24"), el("span", "SMS Relay"),
-                   href="/", class_="brand"),
-                el("nav", *links, aria_label="Pages"),
-                el("div", el("a", f"{state}, {wrong}", href="/", class_=f"word {kind}"), id="state", class_="me",
-                   data_live=True),
-                class_="bar",
-            ),
-            class_="top",
-        ),
-        el(
-            "main",
-            el(
-                "div",
-                el("h1", title),
-                el("p", el("span", class_="dot", aria_hidden="true"), el("span", "Live", id="live-text"),
-                   id="live", class_="live", hidden=True),
-                class_="heading",
-            ),
-            None if frame.flash is None else notice(frame.flash),
-            *content,
-            id="content",
-            tabindex="-1",
-        ),
+        *top(NAVIGATION, here, "Pages", me),
+        titled(title, None if frame.flash is None else notice(frame.flash), *content),
         el("footer", el("span", "Times are UTC.", id="zone"), el("span", f"You are {frame.user}."),
            el("a", "Metrics", href="/metrics"), el("a", "Health", href="/health/ready")),
         head=(el("link", rel="stylesheet", href="/page.css"), el("script", src="/page.js", defer=True)),
@@ -169,21 +142,14 @@ def action_link(text: str, *elements: str) -> Tag:
     return el("a", text, href=path_of(*elements), class_="button small")
 
 
-def facts(items: Iterable[tuple[str, Content]], **attributes: object) -> Tag:
-    """Makes a list of names and values."""
-    return el(
-        "dl",
-        *(made for name, value in items for made in (el("dt", name), el("dd", value))),
-        class_="facts",
-        **attributes,
-    )
-
-
-def question(frame: Frame, text: Content, words: str, path: str, back: str) -> Tag:
+def question(
+    frame: Frame, text: Content, words: str, path: str, back: str, fields: Mapping[str, str] | None = None
+) -> Tag:
     """Makes the card that asks before an action. Its form posts to the same path.
 
     :param words: the words of the button that does it.
     :param back: the path of the page to which `Cancel` leads.
+    :param fields: further fields of the form, which nobody sees.
     """
     return el(
         "section",
@@ -191,6 +157,7 @@ def question(frame: Frame, text: Content, words: str, path: str, back: str) -> T
         el(
             "form",
             token(frame),
+            *(el("input", type="hidden", name=name, value=value) for name, value in (fields or {}).items()),
             el("div", el("label", "Reason (for the record)", for_="reason"),
                el("input", id="reason", name="reason", maxlength="200", autocomplete="off"), class_="field"),
             el("div", button(words, kind="primary"), el("a", "Cancel", href=back, class_="button"), class_="buttons"),

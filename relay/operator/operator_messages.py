@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 
 from twisted.web.template import Tag
 
-from relay.account_pages.html import Content, badge, card, choice, el, moment
+from relay.account_pages.html import Content, badge, card, choice, el, facts, moment
 from relay.history.history_entries import NOTIFICATIONS
-from relay.operator.operator_html import action_link, facts, grid, link, path_of
+from relay.operator.operator_html import action_link, grid, link, path_of
 from relay.operator.time_line import TimeLine, time_line
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, destination_of, source_of

@@ -8,7 +8,7 @@ needs JavaScript. Each form has a token that another site can't know, because it
 import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 from twisted.web.template import Tag
@@ -17,17 +17,27 @@ from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView, Span
 from relay.account_pages.html import Content, el, flatten, moment
 from relay.account_pages.page_values import Flash
 from relay.history.query_text import QueryProblem
-from relay.operator import account_views, carrier_views, configuration_views, operator_messages, overview_views
-from relay.operator.actions import OperatorActions, Purged, Refusal, ReplayRequest
+from relay.operator import (
+    account_views,
+    carrier_views,
+    configuration_views,
+    operator_messages,
+    overview_views,
+    quality_views,
+)
+from relay.operator.action_questions import QUESTIONS
+from relay.operator.actions import OperatorActions, ReplayRequest
 from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.message_search import MessageSearch
 from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of, question
 from relay.operator.operator_logins import Actor
 from relay.operator.overview import Looked, Observer, Overview
 from relay.operator.owed import OwedNotifications
-from relay.operator.purge import PurgeRequest
+from relay.operator.purge import Purged, PurgeRequest
+from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
+from relay.operator.refusal import Refusal
 from relay.routing.explanation import Explanation
 from relay.store.api import StoreUnavailable
 from relay.values.ids import id_text
@@ -43,78 +53,6 @@ class Outcomes(Protocol):
 
     async def view(self, account: str | None, span: Span) -> DeliveryStatsView:
         """The counts of a span; None: of all accounts."""
-
-
-class Question(NamedTuple):
-    """What the page of an action asks.
-
-    :ivar title: the page's title; `{}` is the name of what it concerns. Likewise in `text`.
-    :ivar words: the words of the button.
-    """
-
-    title: str
-    text: str
-    words: str
-
-
-_QUESTIONS: Final = {
-    ("carriers", "hold"): Question(
-        "Hold {}?",
-        "No more messages are sent to it. They go to the next carrier of their route, or wait. Receipts still come.",
-        "Hold carrier",
-    ),
-    ("carriers", "resume"): Question("Resume {}?", "The messages that wait for it are sent.", "Resume carrier"),
-    ("carriers", "unbind"): Question(
-        "Unbind {} now?",
-        "Receipts that have not come will be lost, and their messages end UNKNOWN.",
-        "Unbind carrier",
-    ),
-    ("carriers", "dismiss"): Question(
-        "Dismiss the receipts of {}?",
-        "They are kept no more, and can't find their messages any more.",
-        "Dismiss receipts",
-    ),
-    ("carriers", "purge"): Question(
-        "Purge the queue of {}?",
-        "They end as DELETED, and their customers are notified. What the carrier has taken is not affected.",
-        "Purge queue",
-    ),
-    ("accounts", "purge"): Question(
-        "Purge the queued messages of {}?",
-        "They end as DELETED, and the account is notified. What carriers have taken is not affected.",
-        "Purge messages",
-    ),
-    ("accounts", "unbind"): Question(
-        "Unbind {}?", "Its SMPP sessions end. It can bind again at once.", "Unbind account"
-    ),
-    ("accounts", "suspend"): Question(
-        "Suspend {}?",
-        "Its SMPP sessions end, its logins are refused, and its messages that no carrier has taken wait until the "
-        "suspension ends. It is still notified of the others.",
-        "Suspend account",
-    ),
-    ("accounts", "unsuspend"): Question(
-        "End the suspension of {}?", "It may log in again, and its messages are sent.", "End suspension"
-    ),
-    ("accounts", "url-off"): Question(
-        "Stop posting to the URL of {}?",
-        "Its notifications wait until their retry window ends.",
-        "Switch URL off",
-    ),
-    ("accounts", "url-on"): Question(
-        "Post to the URL of {} again?", "The relay sends what is owed at once.", "Switch URL on"
-    ),
-    ("accounts", "replay"): Question(
-        "Resend the notifications of {} that were given up?",
-        "The relay sends all of them that it still keeps.",
-        "Resend notifications",
-    ),
-    ("messages", "notify"): Question(
-        "Send the notification of {} again?",
-        "The customer gets the same id and status once more.",
-        "Send it again",
-    ),
-}
 
 
 class OperatorSite:
@@ -160,6 +98,10 @@ class OperatorSite:
                     return self._carriers(frame, look)
                 case ["page", "carriers", name]:
                     return await self._carrier(frame, name)
+                case ["page", "quality"]:
+                    by, only = quality_question(request.query)
+                    content = quality_views.quality_page(self._observer.quality(by, only), by, only)
+                    return _page(frame, "Quality", quality_views.PATH, *content)
                 case ["page", "accounts"]:
                     return await self._accounts(frame, look)
                 case ["page", "accounts", name]:
@@ -178,7 +120,7 @@ class OperatorSite:
                 case ["page", "audit"]:
                     records = await self._actions.audit()
                     return _page(frame, "Audit", "/page/audit", *configuration_views.audit_page(records))
-                case ["page", kind, name, action] if (kind, action) in _QUESTIONS:
+                case ["page", kind, name, action] if (kind, action) in QUESTIONS:
                     return await self._ask(request, frame, kind, name, action)
         except Refusal as problem:
             return _problem(frame, str(problem), problem.status)
@@ -200,11 +142,13 @@ class OperatorSite:
         match request.path:
             case ["page", "configuration", "reload"]:
                 return await self._done("/page/configuration", self._reload(reason, request.actor))
-            case ["page", kind, name, action] if (kind, action) in _QUESTIONS:
-                doing = self._act(kind, name, action, reason, request.actor)
+            case ["page", kind, name, action] if (kind, action) in QUESTIONS:
+                doing = self._act(kind, name, action, reason, request)
                 # A carrier that was removed has no page of its own any more.
                 gone = (kind, action) in (("carriers", "unbind"), ("carriers", "dismiss"))
                 back = path_of("receipts" if action == "dismiss" else kind) if gone else path_of(kind, name)
+                if kind == "routes":
+                    back = path_of("configuration")
                 return await self._done(back, doing)
             case _:
                 return _problem(frame, "There is no such action.", 404)
@@ -260,7 +204,9 @@ class OperatorSite:
             raise Refusal(f"There is no account {name!r}.")
         owed = await self._owed.of(name)
         given_up = self._daemon.flow.store.given_up_count(name)
-        return _page(frame, name, "/page/accounts", *account_views.account_page(look, owed, given_up, self._since()))
+        logins, now = self._daemon.sessions.bound.views(name), self._observer.seconds()
+        content = account_views.account_page(look, owed, given_up, self._since(), logins, now)
+        return _page(frame, name, "/page/accounts", *content)
 
     async def _messages(self, request: AdminRequest, frame: Frame) -> Reply:
         asked = {name: value.strip() for name, value in request.query.items() if name != "told" and value.strip()}
@@ -304,32 +250,41 @@ class OperatorSite:
         asked = {name: value.strip() for name, value in request.query.items() if name != "told"}
         last = None if self._daemon.reloader is None else self._daemon.reloader.last
         explained = self._explain(asked) if "to" in asked else None
-        content = configuration_views.configuration_page(last, list(self._daemon.config.accounts), asked, explained)
+        accounts, routes = list(self._daemon.config.accounts), self._daemon.flow.routes
+        content = configuration_views.configuration_page(last, accounts, routes, asked, explained)
         return _page(frame, "Configuration", "/page/configuration", *content)
 
     # Actions
 
     async def _ask(self, request: AdminRequest, frame: Frame, kind: str, name: str, action: str) -> Reply:
-        asked = _QUESTIONS[kind, action]
+        asked = QUESTIONS[kind, action]
         text: Content = asked.text
         if action == "replay":
             count = (await self._actions.replay(name, ReplayRequest(dry_run=True), request.actor)).count
             text = f"These are {count:,} notifications. {asked.text}"
+        fields: dict[str, str] = {}
         if action == "purge":
-            count = (await self._purge(kind, name, PurgeRequest(dry_run=True), request.actor)).count
-            text = f"{count:,} messages wait. {asked.text}"
-        here = path_of(kind)
-        back = path_of("receipts") if action == "dismiss" else path_of(kind, name)
-        card = question(frame, text, asked.words, path_of(kind, name, action), back)
+            purged = await self._purge(kind, name, PurgeRequest(dry_run=True), request.actor)
+            text = f"{purged.count:,} messages wait. {asked.text}"
+            if purged.route:
+                text = f"The route is for {purged.route}. {text}"
+                fields["route"] = purged.route
+        here, back = path_of(kind), path_of(kind, name)
+        if kind == "routes":
+            here = back = path_of("configuration")
+        elif action == "dismiss":
+            back = path_of("receipts")
+        card = question(frame, text, asked.words, path_of(kind, name, action), back, fields)
         return _page(frame, asked.title.format(name), here, card)
 
-    async def _act(self, kind: str, name: str, action: str, reason: str, by: Actor) -> Flash:
-        actions = self._actions
+    async def _act(self, kind: str, name: str, action: str, reason: str, request: AdminRequest) -> Flash:
+        actions, by = self._actions, request.actor
         if (kind, action) == ("accounts", "replay"):
             count = (await actions.replay(name, ReplayRequest(reason=reason), by)).count
             return Flash(good=True, text=f"{count:,} notifications of {name} will be sent again.")
         if action == "purge":
-            purged = await self._purge(kind, name, PurgeRequest(reason=reason), by)
+            wanted = PurgeRequest(reason=reason, route=request.fields.get("route", ""))
+            purged = await self._purge(kind, name, wanted, by)
             sent = f" {purged.left:,} were sent meanwhile." if purged.left else ""
             return Flash(good=True, text=f"{purged.count:,} messages have ended.{sent}")
         if kind == "messages":
@@ -356,7 +311,8 @@ class OperatorSite:
 
     async def _purge(self, kind: str, name: str, wanted: PurgeRequest, by: Actor) -> Purged:
         actions = self._actions
-        return await (actions.purge_carrier if kind == "carriers" else actions.purge_account)(name, wanted, by)
+        does = {"carriers": actions.purge_carrier, "accounts": actions.purge_account, "routes": actions.purge_route}
+        return await does[kind](name, wanted, by)
 
     async def _reload(self, reason: str, by: Actor) -> Flash:
         result = await self._actions.reload(reason, by)

@@ -59,6 +59,9 @@ class Link(Protocol):
     def withdraw(self, account: str) -> Sequence[Outgoing]:
         """Removes the parts of an account from the queue, and returns them."""
 
+    def drop_cancelled(self) -> None:
+        """Removes the queued parts of messages that were cancelled, instead of when their turn comes."""
+
     def is_sending(self, message_id: bytes) -> bool:
         """Returns true if a part of the message was written to the carrier and has no response yet."""
 

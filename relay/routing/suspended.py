@@ -12,6 +12,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from relay.routing.cancelled import CancelledMessages
 from relay.routing.flow_api import Link, Outgoing
 
 _PARTS_A_TURN: Final = 1000
@@ -42,9 +43,18 @@ class SuspendedAccounts:
         """How many parts of an account are kept."""
         return len(self._parts.get(account, ()))
 
-    def messages(self, account: str) -> list[bytes]:
-        """The ids of an account's messages that are kept; a message of several parts has its id several times."""
-        return [part.id for part in self._parts.get(account, ()) if not part.done]
+    def messages(self, account: str | None) -> list[bytes]:
+        """The ids of an account's messages that are kept; a message of several parts has its id several times.
+
+        :param account: None: of all accounts.
+        """
+        kept = self._parts.values() if account is None else [self._parts.get(account, [])]
+        return [part.id for parts in kept for part in parts if not part.done]
+
+    def drop_cancelled(self, cancelled: CancelledMessages) -> None:
+        """Forgets the parts of messages that were cancelled."""
+        for account, parts in self._parts.items():
+            self._parts[account] = [part for part in parts if not (part.done or cancelled.take(part.id, part))]
 
     def begin(self, account: str) -> int:
         """Suspends an account. Returns how many parts are kept. A second call takes those that came meanwhile."""

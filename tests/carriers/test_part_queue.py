@@ -166,6 +166,26 @@ class PartQueueTests(SynchronousTestCase):
         self.assertEqual(self.taken(2), [parts[0].id, parts[2].id])
         self.assertEqual((len(self.queue), self.queue.octets, len(self.cancelled)), (1, 10, 0))
 
+    def test_cancelled_parts_can_be_dropped_before_their_turn(self) -> None:
+        for accounts in ("aaaaaa", "ababab"):
+            parts = [part(n, account=account) for n, account in enumerate(accounts)]
+            self.queue.put(parts)
+            for one in (parts[1], parts[3], parts[5]):
+                self.withdraw(one)
+            self.queue.drop_cancelled()
+            self.assertEqual((3, 30, 0), (len(self.queue), self.queue.octets, len(self.cancelled)))
+            self.assertEqual([parts[0].id, parts[2].id, parts[4].id], self.taken(9))
+
+    def test_texts_that_are_being_read_for_parts_that_are_dropped_are_not_counted(self) -> None:
+        self.queue = self.make(0)
+        self.journal.slow = True
+        self.queue.put([part(0), part(1)])
+        self.assertEqual([], self.taken(9))
+        self.withdraw(part(0))
+        self.queue.drop_cancelled()
+        self.journal.answer()
+        self.assertEqual((1, 0), (len(self.queue), self.queue.octets))
+
     def test_the_body_of_a_cancelled_part_is_not_fetched(self) -> None:
         self.queue = self.make(0)
         self.queue.put([part(0)])

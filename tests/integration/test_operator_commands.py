@@ -18,13 +18,13 @@ from tests.integration.harness import ROOT, IntegrationTestCase, Relay, smpp_acc
 
 
 class CommandsTestCase(IntegrationTestCase):
-    async def start(self, orphan_seconds: float = 600.0, **more: Any) -> Relay:
+    async def start(self, orphan_seconds: float = 600.0, routes: Any = None, **more: Any) -> Relay:
         self.simulated = await self.simulator(**more)
         self.receiver = await self.webhooks()
         relay = await self.relay(
             accounts={"acme": smpp_account(notification_url=self.receiver.url)},
             carriers={"tier1": smpp_carrier(self.simulated.port)},
-            routes=[{"carriers": ["tier1"], "prefix": "44"}],
+            routes=routes or [{"carriers": ["tier1"], "prefix": "44"}],
             limits={"orphan_seconds": orphan_seconds},
         )
         await relay.carrier_bound(self.simulated)
@@ -359,6 +359,24 @@ class PurgeTests(CommandsTestCase):
         self.assertEqual(2, self.simulated.counters.submits)
         done = await self.command("purge", "--account", "acme", "--yes", *admin)
         self.assertEqual("0 messages would end\n", done.stdout)
+
+    async def test_a_route_s_messages_end_and_those_of_other_routes_stay(self) -> None:
+        relay = await self.start(routes=[{"carriers": ["tier1"]}, {"carriers": ["tier1"], "prefix": "4479"}])
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        await self.command("hold", "tier1", *admin)
+        esme = await self.esme(relay.smpp_port)
+        await within(10, esme.submit([submit_body("447700900002")] * 2 + [submit_body("447900900002")] * 3))
+        done = await self.command("purge", "--route", "1", *admin)
+        self.assertEqual("routes[1] is for prefix '4479'\n", done.stdout)
+        self.assertEqual((1, "3 messages would end; give --yes to end them\n"), (done.returncode, done.stderr))
+        done = await self.command("purge", "--route", "1", "--yes", *admin)
+        self.assertEqual("routes[1] is for prefix '4479'\n3 messages have ended\n", done.stdout, done.stderr)
+        done = await self.command("purge", "--account", "acme", "--dry-run", *admin)
+        self.assertEqual("2 messages would end\n", done.stdout)
+        done = await self.command("purge", "--route", "2", *admin)
+        self.assertEqual(
+            (1, "there is no route '2': routes are numbered from 0 to 1\n"), (done.returncode, done.stderr)
+        )
 
     async def test_the_kept_messages_of_a_suspended_account_are_purged_too(self) -> None:
         relay = await self.start()

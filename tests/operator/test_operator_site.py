@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
 from relay.account_pages.html import el, flatten
 from relay.config.changes import Change, ReloadResult
+from relay.config.model import Route
 from relay.operator.actions import OperatorActions
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import AdminRequest, Reply
@@ -19,9 +20,10 @@ from relay.operator.last_hour import LONG_STEP_SECONDS, STEP_SECONDS, History
 from relay.operator.metrics import Metrics
 from relay.operator.overview import Observer
 from relay.operator.overview_views import bucketed, overview_page
+from relay.routing.routes import Routes
 from relay.store.api import StoreFigures
 from relay.values.messages import Message, Outcome, Submission, Verdict
-from relay.values.states import DELIVERED, UNDELIVERABLE
+from relay.values.states import DELIVERED, SCHEDULED, UNDELIVERABLE
 from tests.history.test_record_line import view
 from tests.operator.operated import ADDRESSES, OperatedDaemon
 from tests.operator.test_cluster_place import STANDS_BY, WORKS, Member
@@ -85,7 +87,7 @@ class PageTests(SiteTestCase):
     def test_every_page_of_the_navigation_is_there_and_marked_in_it(self) -> None:
         page = self.reply("GET", "/").body.decode()
         paths = re.findall(r'<a href="([^"]+)" class="tab"', page)
-        self.assertEqual(7, len(paths))
+        self.assertEqual(8, len(paths))
         for path in paths:
             shown = self.reply("GET", path)
             self.assertEqual(200, shown.status, path)
@@ -117,6 +119,39 @@ class PageTests(SiteTestCase):
         own = self.shown("/page/carriers/tier1")
         for said in ("Found their message 7", "Orphan 3", "DELIVRD 3 UNDELIV 1", "Delivered 75.0 %"):
             self.assertIn(said, own)
+
+    def test_the_quality_page_compares_the_last_hour_with_the_week(self) -> None:
+        clock, quality = self.daemon.clock, self.daemon.quality.quality
+        self.daemon.ended("tier1", "acme", "44", 90, 10)
+        for _ in range(24):
+            clock.advance(300.0)
+            quality.take_reading(clock.seconds())
+        self.daemon.ended("tier1", "acme", "44", 30, 30)
+        self.daemon.ended("tier1", "quiet", "34", 0, 0, 7)
+        text = self.shown("/page/quality")
+        self.assertIn("tier1 +44 acme 60 50.0 % -40.0 10.0 s 10.0 s 100 90.0 % 10.0 s 10.0 s", text)
+        self.assertIn("tier1 +34 quiet 7 no receipts – – – 0 –", text)
+        self.assertNotIn("avoid", text)
+        self.assertIn("tier1 67 44.8 % -45.2 10.0 s", self.shown("/page/quality?by=carrier"))
+        only = self.shown("/page/quality?by=country&country=%2B34")
+        self.assertIn("+34 7 no receipts", only)
+        self.assertNotIn("+44", only)
+
+    def test_a_fall_of_the_delivered_share_is_marked(self) -> None:
+        self.daemon.ended("tier1", "acme", "44", 90, 10)
+        self.daemon.clock.advance(7200.0)
+        self.daemon.quality.quality.take_reading(self.daemon.clock.seconds() - 3650.0)
+        self.daemon.ended("tier1", "acme", "44", 30, 30)
+        self.assertIn('<span class="word bad">-40.0</span>', self.reply("GET", "/page/quality").body.decode())
+
+    def test_avoided_carriers_are_shown_with_their_route(self) -> None:
+        self.daemon.avoid("tier1")
+        self.assertIn("Carriers that routes avoid", self.shown("/page/quality"))
+        text = self.shown("/")
+        self.assertIn("The route for all numbers avoids tier1, which delivered 12% of 250 messages", text)
+
+    def test_the_page_of_a_carrier_leads_to_its_quality(self) -> None:
+        self.assertIn("/page/quality?carrier=tier1", self.reply("GET", "/page/carriers/tier1").body.decode())
 
     def test_the_accounts_table_shows_what_is_owed_and_the_share_of_attempts_that_failed(self) -> None:
         self.daemon.store.owed = {"acme": 17}
@@ -238,6 +273,56 @@ class FormTests(SiteTestCase):
         # The store of this test knows none of them, as if they had all been sent meanwhile.
         self.assertIn("0 messages have ended. 3 were sent meanwhile.", self.press("/page/carriers/tier1/purge"))
         self.assertIn("purge the queue of tier1: 3 messages", self.shown("/page/audit"))
+
+    def queue_some(self) -> None:
+        """Three messages that routes[0] takes, and two for routes[1], all in the queue of tier1."""
+        self.daemon.flow.routes = Routes(
+            [Route(carriers=["tier1", "tier2"]), Route(carriers=["tier1"], prefix="33", account="acme")]
+        )
+        french = ADDRESSES.replace(b"447700900123", b"33700900123")
+        submissions = [Submission(ADDRESSES, (b"one", b"two"))] * 3 + [Submission(french, (b"one",))] * 2
+        messages = [m for m in self.daemon.flow.prepare("acme", submissions) if isinstance(m, Message)]
+        for m in messages:
+            waiting = view(state=SCHEDULED)
+            self.daemon.store.views[m.id] = msgspec.structs.replace(
+                waiting, id=m.id, addresses=m.addresses, final=False,
+                parts=[msgspec.structs.replace(waiting.parts[0], submitted_at=None)] * len(m.parts),
+            )  # fmt: skip
+        self.daemon.flow.dispatch(messages)
+
+    def test_a_purge_by_route_ends_only_the_messages_that_the_route_takes(self) -> None:
+        self.queue_some()
+        shown = self.shown("/page/configuration")
+        self.assertIn("routes[0] all numbers tier1, then tier2 Purge", shown)
+        self.assertIn("routes[1] account 'acme', prefix '33' tier1 Purge", shown)
+        self.assertIn("The route is for all numbers. 3 messages wait.", self.shown("/page/routes/0/purge"))
+        self.assertIn("account 'acme', prefix '33'. 2 messages wait.", self.shown("/page/routes/1/purge"))
+        self.assertIn("2 messages have ended.", self.press("/page/routes/1/purge", reason="late"))
+        self.assertIn("0 messages wait.", self.shown("/page/routes/1/purge"))
+        self.assertIn("3 messages wait.", self.shown("/page/carriers/tier1/purge"))
+        self.assertEqual(6, self.daemon.links["tier1"].queued)
+        audit = self.shown("/page/audit")
+        self.assertIn("purge the messages of routes[1] (account 'acme', prefix '33'): 2 messages late", audit)
+
+    def test_a_purge_by_route_counts_the_messages_of_suspended_accounts(self) -> None:
+        self.queue_some()
+        self.press("/page/accounts/acme/suspend")
+        self.assertIn("2 messages have ended.", self.press("/page/routes/1/purge"))
+        self.assertIn("Parts that wait for its end 6 ", self.shown("/page/accounts/acme"))
+
+    def test_a_purge_by_route_is_refused_if_a_reload_has_put_another_route_there(self) -> None:
+        self.queue_some()
+        page = self.reply("GET", "/page/routes/1/purge").body.decode()
+        fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', page.replace("&#x27;", "'")))
+        self.daemon.flow.routes = Routes([Route(carriers=["tier1"]), Route(carriers=["tier1"], prefix="49")])
+        done = self.reply("POST", "/page/routes/1/purge", fields)
+        self.assertIn(
+            "Refused: routes[1] is for prefix '49' since a reload", self.shown(dict(done.headers)["Location"])
+        )
+
+    def test_there_are_only_the_routes_of_the_configuration(self) -> None:
+        for place in ("1", "-1", "x", "²"):
+            self.assertIn("routes are numbered from 0 to 0", self.shown(f"/page/routes/{place}/purge", 404))
 
     def test_the_question_about_a_replay_says_how_many_it_concerns(self) -> None:
         self.daemon.store.given_up_at = {b"a" * 16: 10.0, b"b" * 16: 20.0}
