@@ -25,10 +25,10 @@ def check_cluster(config: Config) -> Iterator[Finding]:
         yield ("cluster", "node"), "may only hold printable characters, and no space at its ends"
     if config.journal.sync != "always":
         yield ("journal", "sync"), "has no meaning with a cluster, whose database makes messages durable; leave it out"
-    if config.history.days:
+    if config.history.days and config.history.numbers == "hashed":
         yield (
-            ("history", "days"),
-            "doesn't work with a cluster yet, because the history is a file of one machine; leave it out",
+            ("history", "numbers"),
+            "can't be hashed in a cluster, because each node would have a key of its own; use masked or full",
         )
 
 

@@ -13,8 +13,9 @@ import fcntl
 import gzip
 import lzma
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -206,9 +207,10 @@ def _without(line: bytes, number: str) -> bytes:
     return _encode(record) + b"\n"
 
 
-def left_in_journal(data_dir: str, number: str, keep_seconds: float, erased: Erased) -> None:
+def left_in_journal(payloads: Iterable[bytes], number: str, keep_seconds: float, erased: Erased) -> None:
     """Counts the messages with this number in the journal, and computes when the journal can have dropped them.
 
+    :param payloads: of the journal's frames, such as `journal_payloads`.
     :param keep_seconds: the longest time from the end of a message's validity until the journal drops the message. It
         is a sum of three settings: the wait for the final state, the time for which an ended message is kept, and the
         time for which a segment stays.
@@ -216,7 +218,9 @@ def left_in_journal(data_dir: str, number: str, keep_seconds: float, erased: Era
     """
     octets = number.encode()
     found: dict[bytes | PartsKey, float] = {}
-    for record in _messages(data_dir):
+    for record in chain.from_iterable(map(decode_records, payloads)):
+        if not isinstance(record, _WithNumbers):
+            continue
         if destination_of(record.addresses) != octets and source_of(record.addresses) != octets:
             continue
         if isinstance(record, InboundPart):
@@ -231,7 +235,11 @@ def left_in_journal(data_dir: str, number: str, keep_seconds: float, erased: Era
     erased.journal_until = max(found.values(), default=0.0)
 
 
-def _messages(data_dir: str) -> Iterator[_WithNumbers]:
+def journal_payloads(data_dir: str) -> Iterator[bytes]:
+    """Yields what the frames of a journal in a data directory hold.
+
+    :raises OSError, JournalError: the journal can't be read.
+    """
     files, directory = OsFiles(), os.path.join(data_dir, "journal")
     if not os.path.isdir(directory):
         return
@@ -243,6 +251,6 @@ def _messages(data_dir: str) -> Iterator[_WithNumbers]:
             continue
         try:
             for _, payload in read_frames(reader.read, reader.size):
-                yield from (record for record in decode_records(payload) if isinstance(record, _WithNumbers))
+                yield payload
         finally:
             reader.close()

@@ -23,7 +23,9 @@ import psycopg
 from relay.history.history_entries import COLUMNS, LASTING_COLUMNS, Row
 from relay.history.history_schema import INDEXED, SCHEMA_VERSION, NewerHistory
 from relay.history.history_source import Found, HistoryConnection, SearchTimedOut
-from relay.store.postgresql.log_connection import break_connection, first_line
+from relay.store.journal.journal_format import read_frames
+from relay.store.postgresql.log_connection import LogConnection, break_connection, first_line
+from relay.store.postgresql.log_reader import LogReader
 
 SCHEMA: Final = "relay_history"
 #: How long a writer waits for the end of another one's transaction, and how long a transaction may stand still. A
@@ -356,6 +358,28 @@ class PostgresqlHistory:
         except psycopg.Error as problem:
             raise HistoryAway(first_line(problem)) from problem
         return connection
+
+
+def log_payloads(arguments: dict[str, Any]) -> Iterator[bytes]:
+    """Yields what the frames of a shard's log hold.
+
+    :raises OSError: the database can't be read.
+    """
+    connection = LogConnection(arguments)
+    reader = LogReader(connection, 0)
+    try:
+        for segment in reader.segments():
+            try:
+                octets = b"".join([row.octets for row in reader.segment_rows(segment)])
+            except psycopg.errors.UndefinedTable:
+                # Compaction has just dropped this segment.
+                continue
+            for _, payload in read_frames(lambda at, count, octets=octets: octets[at : at + count], len(octets)):  # type: ignore[misc]
+                yield payload
+    except psycopg.Error as problem:
+        raise HistoryAway(first_line(problem)) from problem
+    finally:
+        connection.close()
 
 
 def _schema_is_there(db: PostgresqlConnection) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.cli.history_command import main
-from relay.history.erasure import Erased, erase_in_history, erase_in_records, left_in_journal
+from relay.history.erasure import Erased, erase_in_history, erase_in_records, journal_payloads, left_in_journal
 from relay.history.record_file import RecordFile
 from relay.history.record_line import record_line
 from relay.store.journal.journal_format import encode_frame, encode_header, segment_name
@@ -115,7 +115,7 @@ class ErasureTests(ErasureCase):
             frames = b"".join(map(encode_frame, written))
             (directory / "journal" / segment_name(1)).write_bytes(encode_header(1, NOW) + frames)
             erased = Erased()
-            left_in_journal(str(directory), NUMBER, 60.0, erased)
+            left_in_journal(journal_payloads(str(directory)), NUMBER, 60.0, erased)
             self.assertEqual((erased.in_journal, erased.journal_until), (count, until + 60.0))
 
     def test_hashed_numbers_are_erased_by_the_whole_number(self) -> None:
