@@ -24,6 +24,7 @@ from relay.history.history_numbers import number_keeper
 from relay.history.history_query import HistoryQuery
 from relay.history.history_schema import Cursor
 from relay.history.history_search import HistorySearch
+from relay.history.sqlite_history import SqliteHistory
 from relay.values.messages import Message
 from relay.values.states import DELIVERED, UNDELIVERABLE
 
@@ -110,12 +111,12 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="bench-history-") as directory:
         path, keep = os.path.join(directory, "history.sqlite3"), number_keeper("full", "")
-        database = HistoryDatabase(path, keep)
+        database = HistoryDatabase(SqliteHistory(path), keep)
         database.open()
         begun_at = time.process_time()
         known = fill(database, options.messages, options.rate)
         write_us = 1e6 * (time.process_time() - begun_at) / options.messages
-        search = HistorySearch(path, keep, seconds=60.0)
+        search = HistorySearch(SqliteHistory(path), keep, seconds=60.0)
         rows = []
         for name, asked in queries(known, random.Random(2)).items():
             times, results = [], 0

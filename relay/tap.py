@@ -235,7 +235,11 @@ def build(
     disk = make_thread("journal")
     tracing = _tracing(config, reactor)
     journal = _journal_store(config, reactor, accounts, files, disk, compare_numbers, node, tracing)
-    history, questions = make_history(config, reactor, journal, files, make_thread)
+    if node is None:
+        history, questions = make_history(config, reactor, journal, files, make_thread)
+    else:
+        log_files = node.shard_log.files
+        history, questions = make_history(config, reactor, journal, log_files, make_thread, node.history_source)
     store: Any = journal if store_wrapper is None else store_wrapper(journal)
     message_lists = MessageLists(store, questions, config.history.numbers)
     http_clients = HttpClients(reactor, gate=gate)

@@ -93,6 +93,11 @@ class PostgresqlServer:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{DATABASE}" + (f"?{query}" if query else "")
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `psycopg.connect`."""
+        return {"host": "127.0.0.1", "port": self.port, "user": USER, "dbname": DATABASE}
+
+    @property
     def running(self) -> bool:
         """Whether its process is there (it may be paused)."""
         return self._process is not None and self._process.poll() is None

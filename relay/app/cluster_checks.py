@@ -30,10 +30,10 @@ def check_cluster(config: Config) -> Iterator[Finding]:
             ("admin", "api"),
             "doesn't work with a cluster yet, because what it writes would be on one machine only; leave it out",
         )
-    if config.history.days:
+    if config.history.days and config.history.numbers == "hashed":
         yield (
-            ("history", "days"),
-            "doesn't work with a cluster yet, because the history is a file of one machine; leave it out",
+            ("history", "numbers"),
+            "can't be hashed in a cluster, because each node would have a key of its own; use masked or full",
         )
 
 

@@ -21,6 +21,8 @@ from relay.cluster.membership import ClusterState
 from relay.cluster.node_name import node_name
 from relay.cluster.ownership import InThread, Ownership
 from relay.config.model import Config
+from relay.history.history_source import HistorySource
+from relay.history.postgresql_history import PostgresqlHistory
 from relay.store.journal.files import Files
 from relay.store.journal.journal_format import FORMAT_VERSION
 from relay.store.journal.journal_store import JournalStore
@@ -57,6 +59,7 @@ class Node:
         self.store: JournalStore
         self._start_again = start_again
         self._clock = reactor
+        self._cluster = cluster
         self._name = node_name(cluster)
         self._digest = config_digest(config)
         self._single_database = cluster.allow_single_database
@@ -83,6 +86,11 @@ class Node:
             lost=start_again,
             followed=lambda: self.shard_log.followed_sequence,
         )
+
+    def history_source(self, purpose: str) -> HistorySource:
+        """Where the history is: in the cluster's database. See `relay.app.make_history`."""
+        arguments = connection_arguments(self._cluster, f"{purpose} {self._name}")
+        return PostgresqlHistory(arguments, lambda: self.ownership.epoch)
 
     @property
     def store_options(self) -> dict[str, Any]:

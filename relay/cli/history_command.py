@@ -3,15 +3,17 @@
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from relay.app.config_file import read_config
 from relay.app.load_config import ConfigError
 from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Config
-from relay.history.erasure import Erased, erase_in_history, erase_in_records, left_in_journal
+from relay.history.erasure import Erased, erase_in_history, erase_in_records, journal_payloads, left_in_journal
 from relay.history.history_numbers import number_keeper
+from relay.history.history_source import HistorySource
+from relay.history.sqlite_history import SqliteHistory
 from relay.store.journal.journal_format import JournalError
 
 _EPILOG = """\
@@ -73,10 +75,24 @@ def _erase(config: Config, number: str) -> Erased:
     # The journal first: what the relay carries from there into the history after this is said.
     waits_hours = max([carrier.receipt_hours for carrier in config.carriers.values()], default=0.0)
     hours = waits_hours + config.limits.finished_hours + config.journal.text_hours
-    left_in_journal(config.data_dir, number, hours * 3600.0, erased)
-    erase_in_history(os.path.join(config.data_dir, "history.sqlite3"), number, numbers, keep, erased)
+    source, payloads = _places(config)
+    left_in_journal(payloads, number, hours * 3600.0, erased)
+    erase_in_history(source, number, numbers, keep, erased)
     erase_in_records(config.logs.message_records, number, erased)
     return erased
+
+
+def _places(config: Config) -> tuple[HistorySource, Iterator[bytes]]:
+    """Where the history is, and what the journal's frames hold."""
+    if not config.cluster.database:
+        source = SqliteHistory(os.path.join(config.data_dir, "history.sqlite3"))
+        return source, journal_payloads(config.data_dir)
+    # Only a cluster needs psycopg.
+    from relay.cluster.cluster_database import connection_arguments
+    from relay.history.postgresql_history import PostgresqlHistory, log_payloads
+
+    arguments = connection_arguments(config.cluster, "history erase")
+    return PostgresqlHistory(arguments), log_payloads(arguments)
 
 
 def _report(config: Config, erased: Erased) -> None:
@@ -84,7 +100,7 @@ def _report(config: Config, erased: Erased) -> None:
     if config.history.numbers == "masked":
         print("history: numbers are kept without their last two digits there, which names nobody; those stay")
     if erased.left_in_log:
-        print("history: somebody reads all the time, so SQLite's log still holds old pages; run this again")
+        print("history: somebody reads all the time, so the database still holds old pages; run this again")
     print(f"message records: emptied in {erased.lines} lines")
     for file in erased.not_read:
         print(f"message records: {file} is compressed in a way that this command can't read; erase the number there")

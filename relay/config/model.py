@@ -807,7 +807,8 @@ class Logs(ConfigStruct, frozen=True):
 
 
 class History(ConfigStruct, frozen=True):
-    """What the relay keeps of every message, to be searched: in `data_dir/history.sqlite3`, never with its text.
+    """What the relay keeps of every message, to be searched, never with its text: in `data_dir/history.sqlite3`, or in
+    the database of the cluster.
 
     All keys are taken up at a start.
     """

@@ -13,17 +13,16 @@ import fcntl
 import gzip
 import lzma
 import os
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 
 import msgspec
 
 from relay.history.history_numbers import NumberKeeper, Numbers
-from relay.history.history_schema import Transaction, connect
+from relay.history.history_source import HistoryConnection, HistorySource
 from relay.history.record_file import moved_away
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_format import decode_records, read_frames
@@ -31,9 +30,6 @@ from relay.store.journal.segment_reader import SegmentReader, sequences
 from relay.store.table.records import Snapshot
 from relay.values.inbound import InboundMessage, InboundPart, PartsKey
 from relay.values.messages import Message, destination_of, source_of
-
-_CHECKPOINT_TRIES: Final = 50
-_PAUSE_SECONDS: Final = 0.1
 
 #: The journal's records that have the numbers of a message.
 _WithNumbers = Message | Snapshot | InboundMessage | InboundPart
@@ -66,27 +62,31 @@ class Erased(msgspec.Struct):
     journal_until: float = 0.0
 
 
-def erase_in_history(path: str, number: str, numbers: Numbers, keep: NumberKeeper, erased: Erased) -> None:
-    """Erases the number from a history. Does nothing if the file doesn't exist.
+def erase_in_history(source: HistorySource, number: str, numbers: Numbers, keep: NumberKeeper, erased: Erased) -> None:
+    """Erases the number from a history. Does nothing if there is none.
 
     :param number: the number without a plus. It is also erased where it was kept with one.
 
-    :raises sqlite3.Error: the history can't be written now. The rows that were erased before stay erased.
+    :raises OSError, sqlite3.Error: the history can't be written now. The rows that were erased before stay erased.
     """
-    if not os.path.exists(path):
+    if not source.exists():
         return
-    db = connect(path)
+    db = source.open_for_erasing()
+    touched: set[int] = set()
     try:
-        db.execute("PRAGMA secure_delete = ON")
+        segments = [segment for (segment,) in db.execute("SELECT number FROM segments").fetchall()]
         for written in _written_forms(number):
             octets = written.encode()
             # Older rows may have the whole number, from before `history.numbers` was changed.
             forms = {octets} if numbers == "masked" else {octets, keep(octets)}
-            for (segment,) in db.execute("SELECT number FROM segments").fetchall():
-                erased.rows += sum(_erase_rows(db, segment, kept[::-1]) for kept in forms)
-            _erase_sender(db, octets)
-        db.execute("PRAGMA incremental_vacuum").fetchall()
-        erased.left_in_log = not _empty_log(db)
+            for segment in segments:
+                rows = sum(_erase_rows(db, segment, kept[::-1]) for kept in forms)
+                erased.rows += rows
+                if rows:
+                    touched.add(segment)
+            if _erase_sender(db, octets, segments):
+                touched.update(segments)
+        erased.left_in_log = not source.remove_traces(db, sorted(touched))
     finally:
         db.close()
 
@@ -96,31 +96,23 @@ def _written_forms(number: str) -> tuple[str, str]:
     return number, f"+{number}"
 
 
-def _erase_rows(db: sqlite3.Connection, segment: int, kept: bytes) -> int:
-    done = db.execute(f"UPDATE m{segment} SET number = x'', reference = NULL WHERE number = ?", (kept,))
-    return done.rowcount
+def _erase_rows(db: HistoryConnection, segment: int, kept: bytes) -> int:
+    return db.execute(f"UPDATE m{segment} SET number = ?, reference = NULL WHERE number = ?", (b"", kept)).rowcount
 
 
-def _erase_sender(db: sqlite3.Connection, sender: bytes) -> None:
-    for origin, head in db.execute("SELECT id, head FROM origins WHERE sender = ?", (sender,)).fetchall():
+def _erase_sender(db: HistoryConnection, sender: bytes, segments: Sequence[int]) -> bool:
+    """Erases the number where it is a sender. Returns true if it was one."""
+    origins = db.execute("SELECT id, head FROM origins WHERE sender = ?", (sender,)).fetchall()
+    for origin, head in origins:
         # Each origin gets a name of its own, because the table allows no two equal origins.
         name = b"erased%d" % origin
         head = head[:2] + name + head[2 + len(sender) :]
         # If we stop before the end, then the origin keeps the number, and the next erasure finds it.
-        with Transaction(db):
-            for (segment,) in db.execute("SELECT number FROM segments").fetchall():
+        with db.transaction():
+            for segment in segments:
                 db.execute(f"UPDATE m{segment} SET reference = NULL WHERE origin = ?", (origin,))
             db.execute("UPDATE origins SET head = ?, sender = ? WHERE id = ?", (head, name, origin))
-
-
-def _empty_log(db: sqlite3.Connection) -> bool:
-    """Makes SQLite move its log into the database and empty the log. Returns true if that succeeded."""
-    for _ in range(_CHECKPOINT_TRIES):
-        busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if not busy:
-            return True
-        time.sleep(_PAUSE_SECONDS)
-    return False
+    return bool(origins)
 
 
 def erase_in_records(path: str, number: str, erased: Erased) -> None:
@@ -215,9 +207,10 @@ def _without(line: bytes, number: str) -> bytes:
     return _encode(record) + b"\n"
 
 
-def left_in_journal(data_dir: str, number: str, keep_seconds: float, erased: Erased) -> None:
+def left_in_journal(payloads: Iterable[bytes], number: str, keep_seconds: float, erased: Erased) -> None:
     """Counts the messages with this number in the journal, and computes when the journal can have dropped them.
 
+    :param payloads: of the journal's frames, such as `journal_payloads`.
     :param keep_seconds: the longest time from the end of a message's validity until the journal drops the message. It
         is a sum of three settings: the wait for the final state, the time for which an ended message is kept, and the
         time for which a segment stays.
@@ -225,7 +218,9 @@ def left_in_journal(data_dir: str, number: str, keep_seconds: float, erased: Era
     """
     octets = number.encode()
     found: dict[bytes | PartsKey, float] = {}
-    for record in _messages(data_dir):
+    for record in chain.from_iterable(map(decode_records, payloads)):
+        if not isinstance(record, _WithNumbers):
+            continue
         if destination_of(record.addresses) != octets and source_of(record.addresses) != octets:
             continue
         if isinstance(record, InboundPart):
@@ -240,7 +235,11 @@ def left_in_journal(data_dir: str, number: str, keep_seconds: float, erased: Era
     erased.journal_until = max(found.values(), default=0.0)
 
 
-def _messages(data_dir: str) -> Iterator[_WithNumbers]:
+def journal_payloads(data_dir: str) -> Iterator[bytes]:
+    """Yields what the frames of a journal in a data directory hold.
+
+    :raises OSError, JournalError: the journal can't be read.
+    """
     files, directory = OsFiles(), os.path.join(data_dir, "journal")
     if not os.path.isdir(directory):
         return
@@ -252,6 +251,6 @@ def _messages(data_dir: str) -> Iterator[_WithNumbers]:
             continue
         try:
             for _, payload in read_frames(reader.read, reader.size):
-                yield from (record for record in decode_records(payload) if isinstance(record, _WithNumbers))
+                yield payload
         finally:
             reader.close()

@@ -24,6 +24,10 @@ PAUSE_SECONDS: Final = 1.0
 MOST_WAITING_BYTES: Final = 1 << 30
 #: How long compaction waits for a history that makes no progress.
 MOST_WAITING_SECONDS: Final = 600.0
+#: A batch takes less than this, also when it builds the indexes of a large segment.
+_LONGEST_BATCH_SECONDS: Final = 120.0
+#: How long a stop waits for a batch that is under way.
+_STOP_SECONDS: Final = 20.0
 _EVERYTHING: Final = 1 << 62
 
 InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
@@ -37,6 +41,9 @@ class Writer(Protocol):
 
     def catch_up(self, lengths: Sequence[Length], now: float) -> Reached:
         """Reads the journal from the cursor on, and writes its records to the database."""
+
+    def interrupt(self) -> None:
+        """Ends a statement that hangs. Any thread may call it."""
 
     def close(self) -> None:
         """Closes the database."""
@@ -118,6 +125,8 @@ class History:
     async def _read_on(self) -> bool:
         """Reads the next records of the journal. Returns true if more records are ready."""
         lengths, now = self._lengths(), self._clock.seconds()
+        # A database server that stops without a word would hold the thread for ever.
+        watch = self._clock.callLater(_LONGEST_BATCH_SECONDS, self._writer.interrupt)
         try:
             reached: Reached = await self._in_thread(lambda: self._writer.catch_up(lengths, now))
         except (OSError, sqlite3.Error) as problem:
@@ -128,6 +137,9 @@ class History:
                 self.log.failure("history_failed: an error in the relay itself while it wrote the history")
             self._failed(problem)
             return False
+        finally:
+            if watch.active():
+                watch.cancel()
         if reached.cursor != self._cursor or not reached.more:
             self._cursor, self._moved_at = reached.cursor, self._clock.seconds()
         self.lacking_bytes = reached.lacking_bytes
@@ -155,7 +167,10 @@ class History:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        watch = self._clock.callLater(_STOP_SECONDS, self._writer.interrupt)
         await self._tasks.wait()
+        if watch.active():
+            watch.cancel()
         if self._open:
             while not self.reason and await self._read_on():
                 pass

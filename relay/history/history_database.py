@@ -1,4 +1,4 @@
-"""Writes the history's database: one SQLite file, which one thread writes.
+"""Writes the history's database, which one thread writes.
 
 Theory of operation: new rows go into the newest *segment*. This table has no indexes, so each new row costs little.
 When a segment is full or a day old, the writer sorts its rows to build all its indexes, and begins the next segment.
@@ -11,20 +11,19 @@ was read. So after a crash the history has exactly the rows of the journal up to
 Call all functions in the history's thread, one at a time.
 """
 
-import os
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
-from pathlib import Path
 from typing import Final
 
-from relay.history.batch_statements import add_sums, insert_rows
+from relay.history.batch_statements import add_sums
 from relay.history.history_entries import COLUMNS, Entry, Row, accepted_at_of, entry_of, minute_of, row_of, took_class
 from relay.history.history_feed import Ended, forget_feed, write_feed
 from relay.history.history_numbers import NumberKeeper
-from relay.history.history_schema import DROP_SEGMENT, INDEXES, NEW_SEGMENT, Cursor, Transaction, connect, prepare
+from relay.history.history_schema import DROP_SEGMENT, Cursor
 from relay.history.history_shared import SharedValues
+from relay.history.history_source import HistoryConnection, HistorySource
 
 #: A segment gets its indexes at this many rows. A search without index reads this many rows in about 20 ms. In a large
 #: history, segments get larger, because each search has to look into every segment of its time span.
@@ -32,17 +31,21 @@ SEGMENT_ROWS: Final = 100_000
 _LARGE_SEGMENTS: Final = 10
 _LARGE_HISTORY_SEGMENTS: Final = 200
 SEGMENT_SECONDS: Final = 86_400.0
+_MARK_OPEN: Final = (
+    "INSERT INTO open_ids (id, segment, seq) VALUES (?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET segment = excluded.segment, seq = excluded.seq"
+)
 
 
 class HistoryDatabase:
-    """Reads and writes the database for the writer. `open` opens the file; `begin_anew` makes an empty one.
+    """Reads and writes the database for the writer. `open` opens it; `begin_anew` makes an empty one.
 
     :param keep: turns a number into the form that the history keeps.
     :param segment_rows: rows at which a segment gets its indexes, see `SEGMENT_ROWS`.
     """
 
-    def __init__(self, path: str, keep: NumberKeeper, *, segment_rows: int = SEGMENT_ROWS) -> None:
-        self.path = path
+    def __init__(self, source: HistorySource, keep: NumberKeeper, *, segment_rows: int = SEGMENT_ROWS) -> None:
+        self.source = source
         self.cursor = Cursor(0, 0)
         #: The journal's records before this place are repeated ones (see `relay.history.history_events`).
         self.repeated_until = Cursor(0, 0)
@@ -54,8 +57,7 @@ class HistoryDatabase:
         self.rows = 0
         self._keep = keep
         self._segment_rows = segment_rows
-        self._db: sqlite3.Connection
-        self._inode: tuple[int, int] | None = None
+        self._db: HistoryConnection
         self._segment = 0
         self._segment_rows_now = 0
         #: When `close_segment` first saw rows in the newest segment; 0.0 if it has not seen any yet.
@@ -74,15 +76,12 @@ class HistoryDatabase:
         :raises NewerHistory: a newer relay wrote the database.
         :raises sqlite3.DatabaseError: the database is damaged, or can't be opened.
         """
-        self._db = connect(self.path)
+        self._db, known = self.source.open()
         try:
-            known = prepare(self._db, self.path)
             self._load()
         except BaseException:
             self._db.close()
             raise
-        found = os.stat(self.path)
-        self._inode = (found.st_dev, found.st_ino)
         return known
 
     def begin_anew(self) -> str:
@@ -93,39 +92,31 @@ class HistoryDatabase:
         :raises OSError, sqlite3.Error: the old file can't be renamed, or the new one can't be made.
         """
         self.close()
-        kept = ""
-        for suffix in ("", "-wal", "-shm"):
-            path = Path(self.path + suffix)
-            if path.exists():
-                path.replace(f"{self.path}.damaged{suffix}")
-                kept = kept or f"{self.path}.damaged"
+        kept = self.source.set_aside()
         self.open()
         return kept
 
     def _load(self) -> None:
         db = self._db
         meta = dict(db.execute("SELECT name, value FROM meta"))
-        self.cursor = Cursor(meta.get("cursor_sequence", 0), meta.get("cursor_offset", 0))
-        self.repeated_until = Cursor(meta.get("repeated_sequence", 0), meta.get("repeated_offset", 0))
+        # PostgreSQL has one type for all of these values.
+        self.cursor = Cursor(int(meta.get("cursor_sequence", 0)), int(meta.get("cursor_offset", 0)))
+        self.repeated_until = Cursor(int(meta.get("repeated_sequence", 0)), int(meta.get("repeated_offset", 0)))
         self.fresh = bool(meta.get("fresh", 1))
-        self.counter = meta.get("counter", 0)
-        self.lacking_bytes = meta.get("lacking_bytes", 0)
+        self.counter = int(meta.get("counter", 0))
+        self.lacking_bytes = int(meta.get("lacking_bytes", 0))
         self._segment_began_at = meta.get("segment_began_at", 0.0)
         self._shared = SharedValues(db)
         (self._segment,) = db.execute("SELECT max(number) FROM segments").fetchone()
         self._segment_rows_now = db.execute(f"SELECT count(*) FROM m{self._segment}").fetchone()[0]
-        self.rows = db.execute("SELECT coalesce(sum(count), 0) FROM sums WHERE span = 3600").fetchone()[0]
-        name = f"m{self._segment}_id"
-        self._id_index = db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+        count = "SELECT CAST(coalesce(sum(count), 0) AS bigint) FROM sums WHERE span = 3600"
+        self.rows = db.execute(count).fetchone()[0]
+        self._id_index = db.has_id_index(self._segment)
         waiting = [
             str(n) for n, group in self._shared.group_of.items() if not group.final or group.notification == "owed"
         ]
-        query = f"SELECT id, seq FROM m{self._segment} WHERE grp IN ({', '.join(waiting)})"
+        query = f"SELECT id, seq FROM m{self._segment} WHERE grp IN ({', '.join(waiting) or -1})"
         self._places = dict(db.execute(query))
-
-    def busy_milliseconds(self, milliseconds: int) -> None:
-        """Sets how long a write waits for another writer, such as the command `history erase`."""
-        self._db.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     def close(self) -> None:
         """Closes the database. A second call does nothing."""
@@ -133,13 +124,9 @@ class HistoryDatabase:
             self._db.close()
 
     @property
-    def in_place(self) -> bool:
-        """True if nobody has deleted or replaced the file since it was opened."""
-        try:
-            found = os.stat(self.path)
-        except OSError:
-            return False
-        return self._inode == (found.st_dev, found.st_ino)
+    def connected(self) -> bool:
+        """False if the connection has failed. Then call `open` again."""
+        return self._db.connected
 
     # Reading
 
@@ -154,7 +141,7 @@ class HistoryDatabase:
         if not self._id_index and self._segment_rows_now:
             # The journal has a record about a message that had ended, for example a replay: more will follow, so this
             # segment gets its index of ids now.
-            self._db.execute(INDEXES[0].format(n=self._segment))
+            self._db.index_ids(self._segment)
             self._id_index = True
         for (number,) in self._db.execute("SELECT number FROM segments ORDER BY number DESC").fetchall():
             found = self._read(number, "id", message_id)
@@ -224,9 +211,9 @@ class HistoryDatabase:
                 if entry.details is not None:
                     segment = entry.segment or self._segment
                     ids += [(segment, key, entry.seq) for key in _further_ids(entry)]
-            insert_rows(self._db, self._segment, rows)
+            self._db.insert_rows(self._segment, rows)
             for segment, changed in by_segment.items():
-                insert_rows(self._db, segment, changed, replacing=True)
+                self._db.change_rows(segment, changed)
             self._mark_open(entries)
             self._db.executemany("INSERT INTO owed_lines (segment, seq) VALUES (?, ?)", lines)
             for segment, key, seq in ids:
@@ -254,7 +241,7 @@ class HistoryDatabase:
             ended = [(entry.message.id,) for entry in older if not entry.open]
             self._db.executemany("DELETE FROM open_ids WHERE id = ?", ended)
             opened = [(entry.message.id, entry.segment, entry.seq) for entry in older if entry.open]
-            self._db.executemany("INSERT OR REPLACE INTO open_ids VALUES (?, ?, ?)", opened)
+            self._db.executemany(_MARK_OPEN, opened)
 
     def _note(self, entries: Iterable[Entry]) -> None:
         """Remembers the places of the newest segment's open entries, and forgets entries that aren't open any more."""
@@ -303,17 +290,15 @@ class HistoryDatabase:
         number = self._segment
         db = self._db
         with self._transaction():
-            for statement in INDEXES:
-                db.execute(statement.format(n=number))
+            db.index_segment(number)
             db.execute(
                 f"UPDATE segments SET rows = ?, first_seq = (SELECT min(seq) FROM m{number}), "
                 f"last_seq = (SELECT max(seq) FROM m{number}) WHERE number = ?",
                 (rows, number),
             )
             waiting = [(message_id, number, seq) for message_id, seq in self._places.items()]
-            db.executemany("INSERT OR REPLACE INTO open_ids VALUES (?, ?, ?)", waiting)
-            for statement in NEW_SEGMENT:
-                db.execute(statement.format(n=number + 1))
+            db.executemany(_MARK_OPEN, waiting)
+            db.begin_segment(number + 1)
             self._put_meta(segment_began_at=0.0)
         self._segment, self._segment_rows_now, self._segment_began_at = number + 1, 0, 0.0
         self._places, self._id_index = {}, False
@@ -325,7 +310,7 @@ class HistoryDatabase:
         :raises sqlite3.Error: the segments that were not dropped yet are unchanged.
         """
         gone = 0
-        query = "SELECT number, rows FROM segments WHERE indexed AND last_seq < ? ORDER BY number"
+        query = "SELECT number, rows FROM segments WHERE indexed = 1 AND last_seq < ? ORDER BY number"
         for number, rows in self._db.execute(query, (seq,)).fetchall():
             with self._transaction():
                 counts = self._db.execute(
@@ -381,10 +366,13 @@ class HistoryDatabase:
             self._put_meta(**values)
 
     def _put_meta(self, **values: object) -> None:
-        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))
+        self._db.executemany(
+            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            list(values.items()),
+        )
 
-    def _transaction(self) -> Transaction:
-        return Transaction(self._db)
+    def _transaction(self) -> AbstractContextManager[object]:
+        return self._db.transaction()
 
 
 def _further_ids(entry: Entry) -> Iterator[bytes]:

@@ -226,6 +226,9 @@ COLUMNS: Final = (
     "details",
 )  # fmt: skip
 
+#: Columns that never change.
+LASTING_COLUMNS: Final = ("seq", "id", "number", "origin", "reference")
+
 _encode_details: Final = msgspec.msgpack.Encoder().encode
 _decode_details: Final = msgspec.msgpack.Decoder(Details).decode
 

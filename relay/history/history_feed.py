@@ -5,13 +5,13 @@ row for each account with messages that ended in the batch. The row has the plac
 rows. So the feed costs some ten octets a message, and no index.
 """
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from relay.history.history_entries import COLUMNS, Group, Origin, Row, entry_of
+from relay.history.history_source import HistoryConnection
 from relay.store.api import FeedEntry
 
 #: A batch is divided into rows of so many places, so that a page reads few places that it doesn't need.
@@ -30,7 +30,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[Ended]).decode
 
 
-def write_feed(db: sqlite3.Connection, ended: Mapping[str, Iterable[Ended]]) -> None:
+def write_feed(db: HistoryConnection, ended: Mapping[str, Iterable[Ended]]) -> None:
     """Adds what ended in a batch, by account. Places that are there already are kept twice, and read once.
 
     Call it in the transaction of the batch.
@@ -44,16 +44,20 @@ def write_feed(db: sqlite3.Connection, ended: Mapping[str, Iterable[Ended]]) -> 
             some = places[start : start + _PLACES_A_ROW]
             segment = max(each.segment for each in some)
             rows.append((account, some[-1].place, some[0].place, segment, _encode(some)))
-    db.executemany("INSERT OR REPLACE INTO feed VALUES (?, ?, ?, ?, ?)", rows)
+    db.executemany(
+        "INSERT INTO feed (account, last_place, first_place, segment, ended) VALUES (?, ?, ?, ?, ?) ON CONFLICT "
+        "(account, last_place, first_place) DO UPDATE SET segment = excluded.segment, ended = excluded.ended",
+        rows,
+    )
 
 
-def forget_feed(db: sqlite3.Connection) -> None:
+def forget_feed(db: HistoryConnection) -> None:
     """Deletes the rows whose messages are all gone. Call it in a transaction."""
     db.execute("DELETE FROM feed WHERE segment < (SELECT min(number) FROM segments)")
 
 
 def read_feed(
-    db: sqlite3.Connection, account: str, after: int, limit: int, groups: Mapping[int, Group]
+    db: HistoryConnection, account: str, after: int, limit: int, groups: Mapping[int, Group]
 ) -> Sequence[FeedEntry]:
     """Returns an account's final states after a place in its feed, up to `limit` of them, in order.
 

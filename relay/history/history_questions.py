@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from relay.history.history_query import HistoryPage, HistoryQuery, HistorySums
+from relay.history.history_source import SearchTimedOut
 from relay.store.api import FeedEntry, StoreBusy, StoreUnavailable
 from relay.values.messages import MessageView
 
@@ -127,6 +128,8 @@ class HistoryQuestions:
                 answer: _T = await self._in_thread(question)
             finally:
                 self._next_turn()
+        except SearchTimedOut:
+            raise StoreUnavailable("the history can't be read in time") from None
         except (OSError, sqlite3.Error) as problem:
             raise StoreUnavailable(f"the history can't be read: {problem}") from None
         finally:

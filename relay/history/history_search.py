@@ -7,7 +7,6 @@ Then its page says that it isn't complete, and where the next search goes on. If
 reads on in slices of rows. So also a search that can't read a segment in its time gets further.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from relay.history.history_entries import Group, Origin, Row, entry_of, first_se
 from relay.history.history_feed import read_feed
 from relay.history.history_numbers import NumberKeeper
 from relay.history.history_query import HistoryPage, HistoryQuery, HistorySums
-from relay.history.history_schema import connect
+from relay.history.history_source import HistoryConnection, HistorySource, SearchTimedOut
 from relay.history.search_conditions import Conditions
 from relay.store.api import FeedEntry
 
@@ -41,19 +40,18 @@ class HistorySearch:
 
     def __init__(
         self,
-        path: str,
+        source: HistorySource,
         keep: NumberKeeper,
         *,
         seconds: float = SEARCH_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path = path
+        self._source = source
         self._keep = keep
         #: The time that a search may take.
         self.seconds = seconds
         self._monotonic = monotonic
-        self._db: sqlite3.Connection | None = None
-        self._inode = (0, 0)
+        self._db: HistoryConnection | None = None
         #: As `_STEPS_A_LOOK`. The next connection uses it.
         self.steps_a_look = _STEPS_A_LOOK
         #: As `_SLICE_ROWS`.
@@ -68,12 +66,8 @@ class HistorySearch:
         """
         db = self._connection()
         self._deadline = self._monotonic() + self.seconds / 2
-        db.execute("BEGIN")
-        try:
+        with db.reading():
             return self._search(db, query)
-        finally:
-            if db.in_transaction:
-                db.execute("COMMIT")
 
     def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
         """Counts the accepted messages of a time span, by outcome.
@@ -85,25 +79,29 @@ class HistorySearch:
         """
         db = self._connection()
         self._deadline = self._monotonic() + self.seconds
+        with db.reading():
+            return self._sums(db, account, since, until, 60 if minutes else 3600)
+
+    def _sums(self, db: HistoryConnection, account: str | None, since: float, until: float, span: int) -> HistorySums:
         self._load_groups(db)
         mine = {n: group for n, group in self._groups.items() if account is None or group.account == account}
-        span = 60 if minutes else 3600
         within = (span, int(since // span), int(until // span))
         counts = db.execute(
             "SELECT bucket, grp, count FROM sums WHERE span = ? AND bucket BETWEEN ? AND ? AND count > 0", within
         )
-        took = db.execute(
-            "SELECT bucket, class, sum(count) FROM took WHERE span = ? AND bucket BETWEEN ? AND ? "
-            "AND coalesce(account = ?, 1) GROUP BY 1, 2",
-            (*within, account),
-        )
         known = [(bucket, mine[number], count) for bucket, number, count in counts if number in mine]
+        took = db.execute(
+            "SELECT bucket, class, CAST(sum(count) AS bigint) FROM took WHERE span = ? AND bucket BETWEEN ? AND ? "
+            "AND (CAST(? AS text) IS NULL OR account = ?) GROUP BY 1, 2",
+            (*within, account, account),
+        ).fetchall()
         waiting = ", ".join(str(number) for number, group in mine.items() if not group.final)
         (before,) = db.execute(
-            f"SELECT coalesce(sum(count), 0) FROM sums WHERE span = 3600 AND bucket < ? AND grp IN ({waiting})",
+            "SELECT CAST(coalesce(sum(count), 0) AS bigint) FROM sums WHERE span = 3600 AND bucket < ? "
+            f"AND grp IN ({waiting or -1})",
             (int(since // 3600),),
         ).fetchone()
-        return HistorySums(known, took.fetchall(), before)
+        return HistorySums(known, took, before)
 
     def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
         """Returns an account's final states after a place in its feed, up to `limit` of them, in order.
@@ -112,8 +110,9 @@ class HistorySearch:
         """
         db = self._connection()
         self._deadline = self._monotonic() + self.seconds
-        self._load_groups(db)
-        return read_feed(db, account, after, limit, self._groups)
+        with db.reading():
+            self._load_groups(db)
+            return read_feed(db, account, after, limit, self._groups)
 
     def close(self) -> None:
         """Closes the connection. The next search opens a new one."""
@@ -121,25 +120,22 @@ class HistorySearch:
         if db is not None:
             db.close()
 
-    def _connection(self) -> sqlite3.Connection:
-        found = os.stat(self._path)
-        inode = (found.st_dev, found.st_ino)
-        if self._db is None or inode != self._inode:
+    def _connection(self) -> HistoryConnection:
+        if self._db is None or not self._db.connected or not self._source.in_place():
             self.close()
             self._groups = {}
-            self._db = connect(self._path, read_only=True)
-            self._db.set_progress_handler(lambda: self._monotonic() > self._deadline, self.steps_a_look)
-            self._inode = inode
+            self._db = self._source.open_for_searches()
+            self._db.limit(lambda: self._deadline - self._monotonic(), self.steps_a_look)
         return self._db
 
-    def _load_groups(self, db: sqlite3.Connection) -> None:
+    def _load_groups(self, db: HistoryConnection) -> None:
         last = max(self._groups, default=0)
         for number, *values in db.execute(
             "SELECT id, account, carrier, state, error, flags FROM groups WHERE id > ?", (last,)
         ):
             self._groups[number] = Group(*values)
 
-    def _search(self, db: sqlite3.Connection, query: HistoryQuery) -> HistoryPage:
+    def _search(self, db: HistoryConnection, query: HistoryQuery) -> HistoryPage:
         self._load_groups(db)
         conditions = Conditions.of(query, db, self._groups, self._keep)
         if conditions is None:
@@ -155,8 +151,8 @@ class HistorySearch:
                     break
             try:
                 rows = conditions.rows(db, number, indexed, (max(first, lowest), min(last, highest)), query.limit + 1)
-            except sqlite3.OperationalError as problem:
-                _raise_unless_interrupted(problem)
+            except (sqlite3.OperationalError, SearchTimedOut) as problem:
+                _raise_unless_timed_out(problem)
                 span = (first, min(last, highest)) if backwards else (max(first, lowest), last)
                 return self._read_slices(db, query, conditions, segments[place:], span, found)
             found = sorted(found + [(row, number) for row in rows], key=_seq, reverse=backwards)[: query.limit + 1]
@@ -166,7 +162,7 @@ class HistorySearch:
 
     def _read_slices(
         self,
-        db: sqlite3.Connection,
+        db: HistoryConnection,
         query: HistoryQuery,
         conditions: Conditions,
         segments: Sequence[_Segment],
@@ -179,6 +175,7 @@ class HistorySearch:
         :param found: the rows of the other segments.
         """
         self._deadline = self._monotonic() + self.seconds / 2
+        db.go_on()
         backwards, limit = not query.oldest_first, query.limit
         first, last = span
         reached: list[tuple[Row, int]] = []
@@ -194,8 +191,8 @@ class HistorySearch:
                 found = sorted(found + rows, key=_seq, reverse=backwards)[: limit + 1]
                 first, last = (first, low - 1) if backwards else (high + 1, last)
                 reached = [each for each in found if (_seq(each) > last if backwards else _seq(each) < first)]
-        except sqlite3.OperationalError as problem:
-            _raise_unless_interrupted(problem)
+        except (sqlite3.OperationalError, SearchTimedOut) as problem:
+            _raise_unless_timed_out(problem)
             # Rows of other segments may lie behind the last whole slice. The next search finds them again.
             reached = [each for each in found if (_seq(each) > last if backwards else _seq(each) < first)]
         if len(reached) > limit:
@@ -205,7 +202,7 @@ class HistorySearch:
         return self._page(db, reached, last + 1 if backwards else first - 1, complete=False)
 
     def _slice(
-        self, db: sqlite3.Connection, segments: Sequence[_Segment], first: int, last: int, backwards: bool
+        self, db: HistoryConnection, segments: Sequence[_Segment], first: int, last: int, backwards: bool
     ) -> tuple[int, int]:
         """Returns the next keys of a span: the lowest and the highest. No segment has many rows between them."""
         order = "DESC" if backwards else "ASC"
@@ -213,7 +210,7 @@ class HistorySearch:
             row[0]
             for number, *_ in segments
             for row in db.execute(
-                f"SELECT seq FROM m{number} NOT INDEXED WHERE seq BETWEEN ? AND ? ORDER BY seq {order} "
+                f"SELECT seq FROM m{number} {db.hint(number, '')} WHERE seq BETWEEN ? AND ? ORDER BY seq {order} "
                 "LIMIT 1 OFFSET ?",
                 (first, last, self.slice_rows - 1),
             )
@@ -221,9 +218,11 @@ class HistorySearch:
         return (max(ends, default=first), last) if backwards else (first, min(ends, default=last))
 
     def _page(
-        self, db: sqlite3.Connection, found: Sequence[tuple[Row, int]], cursor: int | None, *, complete: bool = True
+        self, db: HistoryConnection, found: Sequence[tuple[Row, int]], cursor: int | None, *, complete: bool = True
     ) -> HistoryPage:
         self._deadline = self._monotonic() + self.seconds
+        if not complete:
+            db.go_on()
         origins: dict[int, Origin] = {}
         views = []
         for row, segment in found:
@@ -239,8 +238,8 @@ def _seq(found: tuple[Row, int]) -> int:
     return found[0][0]
 
 
-def _raise_unless_interrupted(problem: sqlite3.OperationalError) -> None:
-    if "interrupt" not in str(problem):
+def _raise_unless_timed_out(problem: Exception) -> None:
+    if not isinstance(problem, SearchTimedOut) and "interrupt" not in str(problem):
         raise problem
 
 
@@ -253,7 +252,7 @@ def _span(query: HistoryQuery) -> tuple[int, int]:
     return first, last
 
 
-def _segments(db: sqlite3.Connection, first: int, last: int, backwards: bool) -> list[_Segment]:
+def _segments(db: HistoryConnection, first: int, last: int, backwards: bool) -> list[_Segment]:
     """Returns the segments with rows in a span of keys, in the order in which a search reads them."""
     found = []
     for number, lowest, highest, indexed in db.execute("SELECT number, first_seq, last_seq, indexed FROM segments"):

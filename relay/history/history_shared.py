@@ -1,9 +1,9 @@
 """Stores the values that many messages of the history share, each once: their origins and their groups."""
 
-import sqlite3
 from typing import Final
 
 from relay.history.history_entries import Entry, Group, Origin
+from relay.history.history_source import HistoryConnection
 
 #: The most groups. Beyond it, new groups get no carrier error: a carrier may send another error for each message.
 _MOST_GROUPS: Final = 20_000
@@ -16,23 +16,20 @@ class SharedValues:
     :ivar group_of: the groups by their numbers.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: HistoryConnection) -> None:
         self._db = db
         self._origins: dict[Origin, int] = {}
         self._groups: dict[Group, int] = {}
         for number, *values in db.execute("SELECT id, account, carrier, state, error, flags FROM groups"):
             self._groups[Group(*values)] = number
         self.group_of = {number: group for group, number in self._groups.items()}
-        self._data_version = 0
 
     def look(self) -> None:
         """Drops the remembered origins if another process has written to the database. Call it before each batch.
 
         Such a process may be an erasure, which renames origins.
         """
-        version = self._db.execute("PRAGMA data_version").fetchone()[0]
-        if version != self._data_version:
-            self._data_version = version
+        if self._db.others_wrote():
             self._origins.clear()
 
     def of(self, entry: Entry, head: bytes) -> tuple[int, int]:
@@ -60,7 +57,9 @@ class SharedValues:
         number: int
         if found is None:
             values = (origin.interface, origin.head, origin.sender)
-            number = db.execute("INSERT INTO origins VALUES (NULL, ?, ?, ?)", values).lastrowid or 0
+            number = db.execute(
+                "INSERT INTO origins (interface, head, sender) VALUES (?, ?, ?) RETURNING id", values
+            ).fetchone()[0]
         else:
             number = found[0]
         if len(self._origins) >= _MOST_ORIGINS_IN_MEMORY:
@@ -74,7 +73,9 @@ class SharedValues:
             group = group._replace(error=b"")
             if group in self._groups:
                 return self._groups[group]
-        number = self._db.execute("INSERT INTO groups VALUES (NULL, ?, ?, ?, ?, ?)", group).lastrowid or 0
+        number: int = self._db.execute(
+            "INSERT INTO groups (account, carrier, state, error, flags) VALUES (?, ?, ?, ?, ?) RETURNING id", group
+        ).fetchone()[0]
         self._groups[group] = number
         self.group_of[number] = group
         return number

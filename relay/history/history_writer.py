@@ -82,10 +82,11 @@ class HistoryWriter:
         try:
             known = database.open()
         except sqlite3.DatabaseError as problem:
-            if not _is_damage(problem):
+            if not database.source.is_damaged(problem):
                 raise
             self._begin_anew(lengths, str(problem))
             return
+        self._records_open = False
         if lengths and database.cursor > Cursor(*lengths[-1]):
             # The journal is an older copy, or lost its end in a crash. We must notice this now: later the journal may
             # have grown beyond the cursor.
@@ -94,7 +95,9 @@ class HistoryWriter:
                           "end in a crash; the journal is read once more")  # fmt: skip
         if not known:
             self._begun(lengths)
-            self.log.info("history_begun: {path} is new; it has what the journal still knows", path=database.path)
+            self.log.info(
+                "history_begun: {path} is new; it has what the journal still knows", path=database.source.name
+            )
 
     def _begun(self, lengths: Sequence[Length]) -> None:
         """Sets the cursor of an empty database to the journal's beginning, so that the whole journal is read."""
@@ -108,7 +111,7 @@ class HistoryWriter:
         self.log.warn(
             "history_begun_anew: {path} {reason}. A new one was begun, and has what the journal still knows; older "
             "entries are lost. {kept}",
-            path=self._database.path,
+            path=self._database.source.name,
             reason=reason,
             kept=f"The damaged file is kept as {kept}" if kept else "Restore a backup with the relay stopped",
         )
@@ -121,7 +124,9 @@ class HistoryWriter:
         :raises OSError, sqlite3.Error: nothing was written. Call it again later.
         """
         database = self._database
-        if not database.in_place:
+        if not database.connected:
+            self.open(lengths)
+        if not database.source.in_place():
             self._begin_anew(lengths, "was deleted or replaced while the relay was running")
         try:
             more = self._read_on(lengths, now)
@@ -132,7 +137,7 @@ class HistoryWriter:
                 # A connection that was opened read-only stays so.
                 database.close()
                 database.open()
-            if not _is_damage(problem):
+            if not database.source.is_damaged(problem):
                 raise
             self._begin_anew(lengths, f"is damaged ({problem})")
             more = True
@@ -188,13 +193,12 @@ class HistoryWriter:
             self._database.forget_before(first_seq(now - self._keep_seconds))
             self._database.forget_minutes_before(now - _MINUTES_KEPT_SECONDS)
 
+    def interrupt(self) -> None:
+        """Ends a statement that hangs. Any thread may call it."""
+        self._database.source.interrupt()
+
     def close(self) -> None:
         """Closes the database."""
         self._database.close()
         if self._records is not None:
             self._records.close()
-
-
-def _is_damage(problem: sqlite3.DatabaseError) -> bool:
-    """Returns true if the file is damaged. Other problems, such as a full disk, can end without a repair."""
-    return problem.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -1,14 +1,14 @@
 """Turns what a search asks for into conditions of SQL, and reads the rows of a segment that meet them."""
 
 import heapq
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from relay.history.history_entries import COLUMNS, Group, Row
 from relay.history.history_numbers import NumberKeeper
 from relay.history.history_query import HistoryQuery
+from relay.history.history_source import HistoryConnection
 
 #: A search looks up this many values of a column one by one. If there are more, it reads all rows and compares.
 _MOST_WALKS: Final = 64
@@ -35,7 +35,7 @@ class Conditions:
 
     @classmethod
     def of(
-        cls, query: HistoryQuery, db: sqlite3.Connection, groups: dict[int, Group], keep: NumberKeeper
+        cls, query: HistoryQuery, db: HistoryConnection, groups: dict[int, Group], keep: NumberKeeper
     ) -> "Conditions | None":
         """Makes the conditions of a query. Returns None if no message can meet them."""
         terms: list[tuple[str, Sequence[Any]]] = []
@@ -79,15 +79,15 @@ class Conditions:
         return cls(terms, index, walked, not query.oldest_first)
 
     def rows(
-        self, db: sqlite3.Connection, segment: int, indexed: bool, span: tuple[int, int], limit: int
+        self, db: HistoryConnection, segment: int, indexed: bool, span: tuple[int, int], limit: int
     ) -> Sequence[Row]:
         """Returns the first rows of a segment that meet all conditions, in order.
 
-        :raises sqlite3.OperationalError: the time for the search is over.
+        :raises SearchTimedOut, sqlite3.OperationalError: the time for the search is over.
         """
         if self._walked and indexed:
             walks = [
-                self._select(db, segment, f"INDEXED BY m{segment}_{self._index}", [(f"{self._index} = ?", (value,))],
+                self._select(db, segment, db.hint(segment, self._index), [(f"{self._index} = ?", (value,))],
                              span, limit)
                 for value in self._walked
             ]  # fmt: skip
@@ -95,21 +95,20 @@ class Conditions:
         terms = [_one_of(self._index, self._walked)] if self._walked else []
         how = ""
         if not self._index or self._walked:
-            # Read the rows in the order of their keys. Otherwise SQLite's planner may choose an index that is slower.
-            how = "NOT INDEXED"
+            how = db.hint(segment, "")
         elif indexed and self._index != "carrier_id":
-            how = f"INDEXED BY m{segment}_{self._index}"
+            how = db.hint(segment, self._index)
         return list(self._select(db, segment, how, terms, span, limit))
 
     def _select(
         self,
-        db: sqlite3.Connection,
+        db: HistoryConnection,
         segment: int,
         how: str,
         terms: Iterable[tuple[str, Sequence[Any]]],
         span: tuple[int, int],
         limit: int,
-    ) -> Iterator[Row]:
+    ) -> Iterable[Row]:
         terms = [("seq BETWEEN ? AND ?", span), *terms, *self._terms]
         where = " AND ".join(term for term, _ in terms).format(n=segment)
         values = [value for _, some in terms for value in some]

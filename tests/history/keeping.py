@@ -16,8 +16,10 @@ from relay.history.history_database import HistoryDatabase
 from relay.history.history_numbers import number_keeper
 from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_search import HistorySearch
+from relay.history.history_source import HistorySource
 from relay.history.history_writer import HistoryWriter
 from relay.history.journal_tail import JournalTail
+from relay.history.sqlite_history import SqliteHistory
 from relay.store.journal.journal_store import JournalStore
 from relay.values.messages import MessageView
 from tests.simulated_disk import SimulatedDisk
@@ -29,6 +31,8 @@ class HistoryCase(SynchronousTestCase):
 
     Segments of the database have 20 rows, so that a few messages fill one.
     """
+
+    busy_milliseconds = 5_000
 
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
@@ -46,12 +50,26 @@ class HistoryCase(SynchronousTestCase):
     def open(self, numbers: Any = "full", days: float = 90.0, segment_rows: int = 20) -> None:
         """Opens the database, as a start does."""
         self.keep = number_keeper(numbers, self.path + ".key")
-        self.database = HistoryDatabase(self.path, self.keep, segment_rows=segment_rows)
+        self.database = HistoryDatabase(self.source(), self.keep, segment_rows=segment_rows)
         self.writer = HistoryWriter(self.database, JournalTail(self.disk, "data"), days * DAY)
         self.writer.open(self.store.durable_segments())
-        self.search = HistorySearch(self.path, self.keep)
+        self.search = HistorySearch(self.source(), self.keep)
         self.addCleanup(self.writer.close)
         self.addCleanup(self.search.close)
+
+    def source(self) -> HistorySource:
+        """The history's database, for one that opens it."""
+        return SqliteHistory(self.path, busy_milliseconds=self.busy_milliseconds)
+
+    def octets(self) -> bytes:
+        """All that the history's database has on the disk, without the key of its hashes."""
+        files = sorted(Path(self.path).parent.glob("history.sqlite3*"))
+        return b"".join(file.read_bytes() for file in files if file.suffix != ".key")
+
+    def delete_database(self) -> None:
+        """Deletes the database, as an operator may do."""
+        for suffix in ("", "-wal", "-shm"):
+            Path(self.path + suffix).unlink(missing_ok=True)
 
     def reopen(self, **options: Any) -> None:
         """As after a kill: nothing is remembered but what is in the files."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.cli.history_command import main
-from relay.history.erasure import Erased, erase_in_history, erase_in_records, left_in_journal
+from relay.history.erasure import Erased, erase_in_history, erase_in_records, journal_payloads, left_in_journal
 from relay.history.record_file import RecordFile
 from relay.history.record_line import record_line
 from relay.store.journal.journal_format import encode_frame, encode_header, segment_name
@@ -26,7 +26,9 @@ from tests.stores import NOW, message, message_id, numbers_in
 NUMBER = "447700900123"
 
 
-class ErasureTests(HistoryCase):
+class ErasureCase(HistoryCase):
+    """Messages to a number and from it, and other ones."""
+
     def setUp(self) -> None:
         super().setUp()
         self.records = os.path.join(os.path.dirname(self.path), "records.jsonl")
@@ -40,40 +42,12 @@ class ErasureTests(HistoryCase):
 
     def erase(self, numbers: Any = "full") -> Erased:
         erased = Erased()
-        erase_in_history(self.path, NUMBER, numbers, self.keep, erased)
+        erase_in_history(self.source(), NUMBER, numbers, self.keep, erased)
         erase_in_records(self.records, NUMBER, erased)
         return erased
 
-    def octets(self) -> bytes:
-        """All that is in the files of the history."""
-        directory = Path(self.path).parent
-        return b"".join(file.read_bytes() for file in sorted(directory.iterdir()) if file.name != "history.sqlite3.key")
 
-    def test_the_number_is_in_no_page_of_any_file_and_the_messages_stay(self) -> None:
-        # More than a segment, so that it is in indexes, too; then many messages move, so that pages were split.
-        self.accept(*range(60))
-        self.catch_up()
-        self.assertIn(NUMBER[::-1].encode(), self.octets())
-        self.search.close()
-        erased = self.erase()
-        self.assertEqual((erased.rows, erased.left_in_log), (12, False))
-        found = self.octets()
-        self.assertNotIn(NUMBER[::-1].encode(), found)
-        self.assertNotIn(NUMBER.encode(), found)
-        self.assertNotIn(b"order 55", found)
-        self.assertIn(b"order 54", found)
-        self.assertEqual(len(self.ids()), 60)
-        self.assertEqual(self.ids(number=NUMBER), [])
-        self.assertEqual(destination_of(self.find(id=message_id(5).hex())[0].addresses), b"")
-
-    def test_messages_after_an_erasure_are_kept_as_always(self) -> None:
-        self.accept(5)
-        self.catch_up()
-        self.erase()
-        self.accept(10)
-        self.catch_up()
-        self.assertEqual(self.ids(number=NUMBER), [message_id(10)])
-
+class ErasureCommandTests(ErasureCase):
     def test_the_command_says_what_it_erased_and_what_the_journal_still_holds_until_when(self) -> None:
         self.accept(*range(11))
         self.catch_up()
@@ -99,6 +73,33 @@ class ErasureTests(HistoryCase):
             ],
         )
 
+
+class ErasureTests(ErasureCase):
+    def test_the_number_is_in_no_page_of_any_file_and_the_messages_stay(self) -> None:
+        # More than a segment, so that it is in indexes, too; then many messages move, so that pages were split.
+        self.accept(*range(60))
+        self.catch_up()
+        self.assertIn(NUMBER[::-1].encode(), self.octets())
+        self.search.close()
+        erased = self.erase()
+        self.assertEqual((erased.rows, erased.left_in_log), (12, False))
+        found = self.octets()
+        self.assertNotIn(NUMBER[::-1].encode(), found)
+        self.assertNotIn(NUMBER.encode(), found)
+        self.assertNotIn(b"order 55", found)
+        self.assertIn(b"order 54", found)
+        self.assertEqual(len(self.ids()), 60)
+        self.assertEqual(self.ids(number=NUMBER), [])
+        self.assertEqual(destination_of(self.find(id=message_id(5).hex())[0].addresses), b"")
+
+    def test_messages_after_an_erasure_are_kept_as_always(self) -> None:
+        self.accept(5)
+        self.catch_up()
+        self.erase()
+        self.accept(10)
+        self.catch_up()
+        self.assertEqual(self.ids(number=NUMBER), [message_id(10)])
+
     def test_messages_from_handsets_and_their_parts_count_among_what_the_journal_still_holds(self) -> None:
         handset = numbers_in(NUMBER.encode(), b"12345")
         long = InboundMessage(message_id(1), "hooked", "tier1", NOW + 1, handset, 0, b"a long text", b"", 2, 7)
@@ -114,7 +115,7 @@ class ErasureTests(HistoryCase):
             frames = b"".join(map(encode_frame, written))
             (directory / "journal" / segment_name(1)).write_bytes(encode_header(1, NOW) + frames)
             erased = Erased()
-            left_in_journal(str(directory), NUMBER, 60.0, erased)
+            left_in_journal(journal_payloads(str(directory)), NUMBER, 60.0, erased)
             self.assertEqual((erased.in_journal, erased.journal_until), (count, until + 60.0))
 
     def test_hashed_numbers_are_erased_by_the_whole_number(self) -> None:

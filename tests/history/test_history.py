@@ -25,6 +25,9 @@ class ScriptedWriter:
         self.script: list[Reached] = []
         self.problem: Exception | None = None
 
+    def interrupt(self) -> None:
+        self.calls.append("interrupt")
+
     def open(self, lengths: Sequence[Length]) -> None:
         self.calls.append("open")
         if self.problem is not None:

@@ -21,7 +21,7 @@ class HistoryRecordsTests(HistoryCase):
         super().open(numbers, days, segment_rows)
         self.writer.close()
         self.records = Path(os.path.dirname(self.path), "records", "records.jsonl")
-        self.database = HistoryDatabase(self.path, self.keep, segment_rows=segment_rows)
+        self.database = HistoryDatabase(self.source(), self.keep, segment_rows=segment_rows)
         self.file = HistoryRecords(str(self.records), sync=True)
         self.writer = HistoryWriter(self.database, JournalTail(self.disk, "data"), days * DAY, self.file)
         self.writer.open(self.store.durable_segments())
@@ -117,8 +117,7 @@ class HistoryRecordsTests(HistoryCase):
         # As message records without a history leave it after a kill.
         lines = [f'{{"id": "{id_text(message_id(n))}", "done_at": "2023-11-14T22:13:21Z"}}\n' for n in range(3)]
         self.writer.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(self.path + suffix).unlink(missing_ok=True)
+        self.delete_database()
         self.records.write_text("".join(lines))
         self.reopen()
         self.catch_up()
@@ -141,8 +140,7 @@ class HistoryRecordsTests(HistoryCase):
     def test_what_ends_while_a_history_that_was_switched_on_reads_the_journal_gets_its_line(self) -> None:
         self.finish(1, 2)
         self.writer.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(self.path + suffix).unlink(missing_ok=True)
+        self.delete_database()
         self.reopen()
         self.finish(3, 4)
         self.catch_up()
@@ -151,8 +149,7 @@ class HistoryRecordsTests(HistoryCase):
     def test_message_records_that_are_switched_on_begin_now(self) -> None:
         self.finish(1, 2)
         self.writer.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(self.path + suffix).unlink(missing_ok=True)
+        self.delete_database()
         self.reopen()
         self.catch_up()
         self.assertEqual(len(self.ids()), 2)
@@ -174,8 +171,7 @@ class HistoryRecordsTests(HistoryCase):
         self.catch_up()
         self.finish(1, 2)
         self.catch_up()
-        for suffix in ("", "-wal", "-shm"):
-            Path(self.path + suffix).unlink(missing_ok=True)
+        self.delete_database()
         self.finish(3)
         self.catch_up()
         self.assert_recorded(1, 2, 3)

@@ -240,8 +240,7 @@ class NumbersTests(ListsCase):
         self.assertEqual(self.ids(number_end="00012"), [])
         self.writer.close()
         self.search.close()
-        with open(self.path, "rb") as file:
-            self.assertNotIn(b"210009007744", file.read())
+        self.assertNotIn(b"210009007744", self.octets())
 
     def test_a_hash_is_of_this_relay_s_key(self) -> None:
         first = self.kept("hashed")

@@ -4,9 +4,12 @@ import signal
 import time
 from typing import Any
 
+from twisted.internet.task import deferLater
+
 from relay.values import smpp_constants as c
+from tests import HUNG_SECONDS
 from tests.fakes import submit_body
-from tests.integration.cluster_nodes import LEASE_SECONDS, ClusterTestCase, Node
+from tests.integration.cluster_nodes import LEASE_SECONDS, ClusterTestCase, Node, reactor
 from tests.integration.harness import smpp_account, smpp_carrier, until
 
 #: Numbers that begin with it have a route to a carrier that takes them. Another one rejects all others.
@@ -16,7 +19,9 @@ WINDOW = 5
 
 
 class TakeOverTests(ClusterTestCase):
-    async def pair(self, receipt_delay_seconds: float = 0.05, **carrier: Any) -> tuple[Node, Node]:
+    async def pair(
+        self, receipt_delay_seconds: float = 0.05, *, history_days: float = 0, **carrier: Any
+    ) -> tuple[Node, Node]:
         """Two nodes with a carrier, an SMPP customer and a webhook receiver."""
         self.carrier = await self.simulator(receipt_delay_seconds=receipt_delay_seconds)
         rejecting = await self.simulator(reject_share=1.0)
@@ -27,6 +32,7 @@ class TakeOverTests(ClusterTestCase):
             carriers={"up": smpp_carrier(self.carrier.port, **carrier), "rejecting": smpp_carrier(rejecting.port)},
             routes=[{"prefix": ROUTED, "carriers": ["up"]}, {"carriers": ["rejecting"]}],
             smpp_window=WINDOW,
+            history={"days": history_days},
         )  # fmt: skip
 
     async def post(self, node: Node, count: int, prefix: str = ROUTED) -> list[str]:
@@ -52,6 +58,27 @@ class TakeOverTests(ClusterTestCase):
         await self.stands_by(a)
         self.assertEqual(await b.stop(), 0)
         await self.works(a)
+
+    async def test_the_history_goes_on_after_a_take_over(self) -> None:
+        a, b = await self.pair(history_days=3)
+        before = await self.post(a, 20)
+        await until("they are told", lambda: len(self.hooks.posts) == 20)
+        a.kill()
+        await self.works(b)
+        after = await self.post(b, 5)
+
+        async def found() -> int:
+            path = "/messages?status=DELIVRD&limit=100"
+            _, page = await self.http("GET", b, path, account="hooked", key="hooked-key")
+            ids = [message["id"] for message in page["messages"]]
+            self.assertEqual(len(ids), len(set(ids)))
+            self.assertLessEqual(set(ids), {*before, *after})
+            return len(ids)
+
+        deadline = time.monotonic() + HUNG_SECONDS
+        while (count := await found()) < 25:
+            self.assertLess(time.monotonic(), deadline, count)
+            await deferLater(reactor, 0.2)
 
     async def test_a_clean_stop_hands_over_before_the_lease_is_over(self) -> None:
         a, b = await self.pair()

@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 from relay.history.history_numbers import number_keeper
 from relay.history.history_query import HistoryQuery
 from relay.history.history_search import HistorySearch
+from relay.history.sqlite_history import SqliteHistory
 from relay.values.ids import id_text
 from tests import HUNG_SECONDS
 from tests.fakes import submit_body
@@ -131,7 +132,7 @@ class HistoryTests(IntegrationTestCase):
         path = relay.directory / "data" / "history.sqlite3"
         if not path.exists():
             return Counter()
-        search = HistorySearch(str(path), number_keeper("full", ""))
+        search = HistorySearch(SqliteHistory(str(path)), number_keeper("full", ""))
         found: Counter[tuple[str, int, bool]] = Counter()
         after = None
         while True:

@@ -124,15 +124,19 @@ class LogConnection:
     def interrupt(self) -> None:
         """Breaks the connection, from another thread. A statement under way fails, and its effect is unknown."""
         connection = self._connection
-        if connection is None:
-            return
-        # The thread may close the connection at this instant, and the number may be another file's then. So the
-        # descriptor is copied, and only a socket is shut down.
-        with (
-            contextlib.suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(connection.fileno())) as copy,
-        ):
-            copy.shutdown(socket.SHUT_RDWR)
+        if connection is not None:
+            break_connection(connection)
+
+
+def break_connection(connection: psycopg.Connection[Any]) -> None:
+    """Breaks a connection that another thread uses. A statement under way fails, and its effect is unknown."""
+    # The thread may close the connection at this instant, and the number may be another file's then. So the descriptor
+    # is copied, and only a socket is shut down.
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as copy,
+    ):
+        copy.shutdown(socket.SHUT_RDWR)
 
 
 def first_line(problem: Exception) -> str:
