@@ -36,6 +36,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "suspend": ("relay.cli.action_commands:SUSPEND", "end an account's sessions, and take nothing more from it"),
     "unsuspend": ("relay.cli.action_commands:UNSUSPEND", "end the suspension of an account"),
     "purge": ("relay.cli.purge_command", "end the messages that wait for a carrier, or those of an account or a route"),
+    "trace": ("relay.cli.trace_command", "show what goes between a running relay and a carrier or account"),
     "reload": ("relay.cli.reload_command", "have a running relay read its configuration file again"),
     "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
     "route": ("relay.cli.route", "say which carriers a message would go to, and why"),
