@@ -12,7 +12,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,11 @@ from relay.app.make_history import make_history, make_message_records
 from relay.app.reload import Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
+from relay.charging.charging import Charging
 from relay.config.model import Carrier, Config, NumberComparison
+from relay.customers.bound_logins import LoginView
 from relay.decisions.decision_client import DecisionClient
 from relay.decisions.decision_service import DecisionService
-from relay.history.history_questions import HistoryQuestions
 from relay.history.message_lists import MessageLists
 from relay.http.carrier_notifications import CarrierNotifications
 from relay.http.carrier_receipts import CarrierReceipts
@@ -49,6 +50,8 @@ from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.http.site import ApiSite
 from relay.operator.admin_pages import make_admin_site
+from relay.quality.quality_file import QUALITY_FILE, QualityFile
+from relay.quality.quality_watch import QualityWatch
 from relay.routing.composer import Composer
 from relay.routing.flow import MessageFlow
 from relay.routing.number_lists import NumberLists
@@ -205,6 +208,9 @@ def build(
         # The daemon is made last. The store calls this only once the daemon has started it.
         return daemon.compare_numbers(carrier)
 
+    def smpp_logins(account: str) -> Iterator[LoginView]:
+        return daemon.sessions.bound.views(account)
+
     files = files or OsFiles()
     randomness = random.SystemRandom()
     make_thread = partial(_thread, reactor)
@@ -221,7 +227,12 @@ def build(
     flow = _message_flow(config, reactor, store, accounts, number_lists, http_clients, gate)
     webhooks = _webhooks(reactor, store, accounts, flow, http_clients, randomness, open_files, wall, gate)
     turns, proxies = FairTurns(reactor), TrustedProxies(config.trusted_proxies)
-    api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, questions)
+    pages = partial(
+        AccountPages,
+        page_stats=PageStats(flow.store, reactor) if questions is None else HistoryStats(questions, reactor),
+        smpp_logins=smpp_logins,
+    )
+    api = _http_api(config, reactor, flow, accounts, webhooks, randomness, turns, proxies, message_lists, pages)
     daemon = Daemon(
         config,
         Collaborators(
@@ -239,6 +250,7 @@ def build(
             notifier=from_environment(reactor),
             carrier_http=http_clients.any,
             membership=node,
+            quality=_quality(config, reactor, flow),
         ),
         sites=lambda daemon: _sites(daemon, config, reactor, api.site, turns, proxies, open_files),
         ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
@@ -249,6 +261,16 @@ def build(
         node.ownership.reopened = daemon.may_send_again
     _take_carrier_notifications(api, daemon, reactor, wall)
     return daemon
+
+
+def _quality(config: Config, reactor: Any, flow: MessageFlow) -> QualityWatch:
+    """Makes what counts the messages that carriers deliver, and keeps the counts in a file."""
+    keeper = QualityFile(str(Path(config.data_dir) / QUALITY_FILE))
+
+    def in_thread(work: Callable[[], Any]) -> Any:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), work)
+
+    return QualityWatch(flow, reactor, config.limits.quality_groups, keeper, in_thread)
 
 
 def _cluster_node(
@@ -327,6 +349,7 @@ def _message_flow(
         senders_of=accounts.senders,
         most_scheduled=config.limits.scheduled,
         gate=gate,
+        charging=Charging(config.accounts, config.prices),
         decisions=DecisionService(config.decisions, DecisionClient(http_clients.any, reactor), reactor),
     )
 
@@ -363,9 +386,12 @@ def _http_api(
     turns: FairTurns,
     proxies: TrustedProxies,
     lists: MessageLists,
-    questions: HistoryQuestions | None,
+    pages: Callable[..., AccountPages],
 ) -> HttpApi:
-    """Makes the customers' HTTP API, with the pages of My Account."""
+    """Makes the customers' HTTP API, with the pages of My Account.
+
+    :param pages: makes these pages.
+    """
     api = HttpApi(
         flow=flow,
         accounts=accounts,
@@ -382,13 +408,12 @@ def _http_api(
         proxies=proxies,
         lists=lists,
     )
-    AccountPages(
+    pages(
         api,
         flow=flow,
         accounts=accounts,
         webhooks=webhooks,
         sessions=PageSessions(accounts, flow.store, os.urandom, reactor.seconds),
-        page_stats=PageStats(flow.store, reactor) if questions is None else HistoryStats(questions, reactor),
         clock=reactor,
         random_bytes=os.urandom,
     )

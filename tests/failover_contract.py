@@ -308,3 +308,28 @@ class FailoverContract(StoreCase):
         self.result(self.store.expire(NOW + 100))
         self.assertIsNone(self.view(1))
         self.assertEqual(self.result(self.store.find_carrier_id(b"1")), [])
+
+    def test_a_carrier_that_failed_is_counted_when_the_message_ends_at_another(self) -> None:
+        self.taken(1, 2)
+        self.failed(1, 2)
+        self.going_on()
+        self.taken_by("tier2", 1)
+        self.assertEqual(self.counted(), {})
+        self.result(self.store.receipts([receipt(1, carrier="tier2")]))
+        # The second message has not been taken by tier2 when tier1 delivers it after all.
+        self.result(self.store.receipts([receipt(2, received_at=NOW + 9)]))
+        self.assertEqual(self.counted(), {"tier1": [1, 1, 0], "tier2": [1, 0, 0]})
+
+    def test_a_carrier_that_was_silent_is_counted_as_unanswered(self) -> None:
+        self.taken(1, rule=FailoverRule((), no_receipt_seconds=60.0))
+        self.clock.advance(100.0)
+        self.result(self.store.expire(self.clock.seconds()))
+        self.going_on()
+        self.taken_by("tier2", 1)
+        self.result(self.store.receipts([receipt(1, carrier="tier2")]))
+        self.assertEqual(self.counted(), {"tier1": [0, 0, 1], "tier2": [1, 0, 0]})
+
+    def counted(self) -> dict[str, list[int]]:
+        """By carrier: how many messages it delivered, failed to deliver, and said nothing about."""
+        found = self.result(self.store.ended_counts(0, 100))
+        return {group.carrier: list(counts[:3]) for group, counts in found.groups.items()}

@@ -3,7 +3,7 @@
 import re
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from relay.smpp.connection import SessionProtocol
 from relay.smpp.session import Role, SessionLimits
 from relay.values import smpp_constants as c
-from relay.values.pdus import Answered, BindPdu, BindRefused, Bound, Ended, Event, MessagePdu, PeerUnbound
+from relay.values.pdus import Accepted, Answered, BindPdu, BindRefused, Bound, Ended, Event, MessagePdu, PeerUnbound
 
 _RECEIPT = re.compile(rb"id:(\S*) sub:\S* dlvrd:\S* submit date:(\S*) done date:(\S*) stat:(\S*) err:(\S*) text:", re.I)
 
@@ -126,10 +126,13 @@ class FastEsme(SessionProtocol):
 
     # What the session calls
 
-    def events_received(self, events: list[Event]) -> None:
+    def messages_received(self, pdus: list[MessagePdu]) -> None:
+        self.events_received([], pdus)
+
+    def events_received(self, events: list[Event], messages: Sequence[MessagePdu] = ()) -> None:
         responses: list[tuple[int, int, bytes]] = []
         closing = False
-        for event in events:
+        for event in [*one_by_one(events), *messages]:
             if isinstance(event, Answered):
                 self._answered(event)
             elif isinstance(event, MessagePdu):
@@ -224,6 +227,12 @@ def parse_header(octets: bytes) -> tuple[int, int, int, int]:
     return length, command_id, status, sequence_number
 
 
+def one_by_one(events: Iterable[Event]) -> Iterator[Event]:
+    """The events, with an `Answered` for each request of an `Accepted`."""
+    for event in events:
+        yield from event.each() if isinstance(event, Accepted) else (event,)
+
+
 class ScriptedSession(SessionProtocol):
     """One relay's connection to a `ScriptedCarrier`."""
 
@@ -249,9 +258,12 @@ class ScriptedSession(SessionProtocol):
         self._carrier.open.add(self)
         super().connectionMade()
 
-    def events_received(self, events: list[Event]) -> None:
+    def messages_received(self, pdus: list[MessagePdu]) -> None:
+        self.events_received([], pdus)
+
+    def events_received(self, events: list[Event], messages: Sequence[MessagePdu] = ()) -> None:
         carrier = self._carrier
-        for event in events:
+        for event in [*one_by_one(events), *messages]:
             if isinstance(event, BindPdu):
                 self.session.accept_bind(event, "scripted", self.clock.seconds())
                 carrier.bound.append(self)

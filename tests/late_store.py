@@ -23,6 +23,8 @@ from relay.store.api import (
     ReplayResult,
     StoreFigures,
 )
+from relay.values.charge import AccountUse, ToppedUp, TopUp
+from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -127,9 +129,13 @@ class LateStore:
     # The store
 
     def accept(
-        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+        self,
+        messages: Sequence[Message],
+        idempotency: Idempotency | None = None,
+        repeatable: Set[bytes] = NO_IDS,
+        day: int = 0,
     ) -> "Deferred[AcceptedBefore | None]":
-        return self._late(self.inner.accept(messages, idempotency, repeatable))
+        return self._late(self.inner.accept(messages, idempotency, repeatable, day))
 
     def submitted(self, batch: Sequence[Submitted], sent_at: Sequence[float] = ()) -> "Deferred[StoreResult]":
         return self._late(self.inner.submitted(batch, sent_at))
@@ -200,6 +206,15 @@ class LateStore:
     def scheduled_count(self, account: str) -> int:
         return self.inner.scheduled_count(account)  # type: ignore[no-any-return]
 
+    def account_use(self, account: str) -> AccountUse:
+        return self.inner.account_use(account)  # type: ignore[no-any-return]
+
+    def top_up(self, top_up: TopUp) -> "Deferred[ToppedUp]":
+        return self._late(self.inner.top_up(top_up))
+
+    def top_ups(self, account: str) -> Sequence[TopUp]:
+        return self.inner.top_ups(account)  # type: ignore[no-any-return]
+
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> "Deferred[Sequence[bytes | None]]":
         return self._late(self.inner.bodies(parts))
 
@@ -244,6 +259,9 @@ class LateStore:
 
     def owed_since(self, account: str) -> "Deferred[float | None]":
         return self._late(self.inner.owed_since(account))
+
+    def ended_counts(self, after: int, limit: int) -> "Deferred[EndedCounts]":
+        return self._late(self.inner.ended_counts(after, limit))
 
     def receive(self, batch: Sequence[InboundMessage]) -> "Deferred[StoreResult]":
         return self._late(self.inner.receive(batch))

@@ -893,6 +893,26 @@ class StoreContract(StoreCase):
         (told,) = self.claimed()
         self.assertEqual((told.state, told.final, self.numbers([told])), (ACCEPTED, False, [2]))
 
+    def test_receipts_are_in_the_queue_of_the_login_that_submitted_their_messages(self) -> None:
+        billing = QueueKey("plain", Channel.SMPP, "billing")
+        self.sent(1)
+        self.sent(2, 3, 4, login="billing")
+        self.result(self.store.accept([message(5, login="billing")]))
+        self.result(self.store.replace(Replacement(message_id(5), b"new", 1, NOW + DAY)))
+        self.result(self.store.submitted([submitted(5)]))
+        answer = self.result(self.store.receipts([receipt(n) for n in (1, 2, 3, 5)]))
+        self.assertEqual(answer.queues, {SMPP, billing})
+        self.settle(self.claimed(billing, limit=1), Verdict.DELIVERED)
+        (given_back,) = self.claimed(billing, limit=1)
+        self.assertEqual(given_back.queue_key, billing)
+        self.store.release([given_back])
+        if self.after_restart():
+            self.assertEqual(set(self.result(self.store.queues())), {SMPP, billing})
+        self.assertEqual(self.numbers(self.claimed()), [1])
+        self.assertEqual(self.numbers(self.claimed(billing)), [3, 5])
+        self.result(self.store.receipts([receipt(4)]))
+        self.assertEqual(self.numbers(self.claimed(billing)), [4], "the queue is still there after it was empty")
+
     def test_the_mask_of_a_callback_says_whether_intermediate_states_are_told_there(self) -> None:
         asks, asks_not = "kannel:4:http://own/", "kannel:3:http://own/"
         self.sent(1, account="hooked", registered_delivery=0, notification_url=asks)
@@ -1719,6 +1739,58 @@ class StoreContract(StoreCase):
         self.assertEqual([(e.state, e.carrier_error, e.at) for e in rest], [(EXPIRED, b"9", NOW + 2)])
         self.result(self.store.receipts([receipt(3)]))
         self.assertEqual(self.numbers(self.result(self.store.feed("plain", rest[-1].cursor, 10))), [3])
+
+    def test_ended_messages_are_counted_by_carrier_account_and_country(self) -> None:
+        self.sent(1, 2, 3)
+        self.sent(4, account="hooked")
+        self.sent(5, addresses=numbers_in(b"12345", b"+18765550100"))
+        late = [receipt(2, received_at=NOW + 8), receipt(4), receipt(5, UNDELIVERABLE)]
+        self.result(self.store.receipts([receipt(1), *late, receipt(3, EXPIRED)]))
+        counted = self.result(self.store.ended_counts(0, 100))
+        found = {tuple(group): list(counts) for group, counts in counted.groups.items()}
+        plain = found["tier1", "plain", "44"]
+        self.assertEqual(plain[:3], [2, 1, 0])
+        # One within a second after the carrier took it, the other within ten seconds.
+        self.assertEqual((plain[3], plain[6], sum(plain[3:])), (1, 1, 2))
+        self.assertEqual(found["tier1", "hooked", "44"][:3], [1, 0, 0])
+        self.assertEqual(found["tier1", "plain", "1"][:3], [0, 1, 0])
+        self.assertEqual(len(found), 3)
+        again = self.result(self.store.ended_counts(counted.place, 100))
+        self.assertEqual((again.place, again.groups), (counted.place, {}))
+
+    def test_ended_messages_are_counted_once_however_few_at_a_time(self) -> None:
+        self.sent(*range(1, 8))
+        self.sent(8, 9, account="hooked")
+        self.result(self.store.receipts([receipt(number) for number in (8, 1, 2, 9, 3, 4, 5, 6, 7)]))
+        place, delivered = 0, 0
+        for _ in range(5):
+            counted = self.result(self.store.ended_counts(place, 2))
+            self.assertLessEqual(sum(counts[0] for counts in counted.groups.values()), 2)
+            delivered += sum(counts[0] for counts in counted.groups.values())
+            place = counted.place
+        self.assertEqual((delivered, place), (9, self.store.figures().feed_place))
+
+    def test_only_messages_that_a_carrier_had_and_that_were_not_deleted_are_counted_as_ended(self) -> None:
+        self.sent(1, 2)
+        self.result(self.store.accept([message(3), message(4), message(5)]))
+        refused = Ending(message_id(3), REJECTED, NOW + 1, b"ESME_RINVSRCADR", "tier2")
+        deleted = Ending(message_id(1), DELETED, NOW + 1)
+        expired = Ending(message_id(4), EXPIRED, NOW + 1)
+        self.result(self.store.end([refused, deleted, expired]))
+        inbound = InboundMessage(message_id(9), "plain", "tier1", NOW, numbers_in(HANDSET, b"12345"), 0, b"x")
+        self.result(self.store.receive([inbound]))
+        counted = self.result(self.store.ended_counts(0, 100))
+        found = {tuple(group): list(counts[:3]) for group, counts in counted.groups.items()}
+        self.assertEqual(found, {("tier2", "plain", "44"): [0, 1, 0]})
+
+    def test_a_message_without_a_receipt_is_counted_as_unanswered_and_not_as_failed(self) -> None:
+        self.sent(1, 2)
+        self.result(self.store.receipts([receipt(2, UNKNOWN, error=b"")]))
+        self.clock.advance(5 * DAY)
+        self.result(self.store.expire(self.clock.seconds()))
+        counted = self.result(self.store.ended_counts(0, 100))
+        (counts,) = counted.groups.values()
+        self.assertEqual(list(counts[:3]), [0, 1, 1])
 
     def test_an_idempotency_key_is_remembered_for_a_day(self) -> None:
         entry = Idempotency("plain", "key", b"digest", b"answer", self.clock.seconds())

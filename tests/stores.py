@@ -166,6 +166,7 @@ def state_of(store: JournalStore) -> dict[str, Any]:
         "given up": {name: dict(account.given_up) for name, account in table.accounts.items()},
         "cursor": table.cursor,
         "sent": table.in_doubt.all(),
+        "used": {name: table.ledger.use(name) for name in table.ledger.accounts()},
     }
 
 

@@ -56,6 +56,12 @@ RUN_ELSEWHERE = {
         "python -m relay listen --account demo": "tests.integration.test_operator_commands, on other ports",
         "pip install standardwebhooks": "tests.webhooks.test_webhook_parts verifies with what the suite has",
     },
+    "docs/charging.md": {
+        "relay balance acme": "tests.integration.test_charging",
+        "relay balance acme *": "tests.integration.test_charging",
+        "curl *": "tests.integration.test_charging: relay balance posts the same",
+        "relay journal --repair": "named in a sentence; journal.md has it whole",
+    },
     "docs/decision-service.md": {"python -m relay route --tag gold": "tests.routing.test_explanation"},
     "docs/history.md": {
         "python -m relay find": "named in a sentence; tests.integration.test_history runs it",
@@ -63,6 +69,7 @@ RUN_ELSEWHERE = {
         "python -m relay history erase *": "tests.history.test_erasure",
     },
     "docs/carriers.md": {
+        "python -m relay status": "named in a sentence; tests.integration.test_operator_commands runs it",
         "python -m relay route": "named in a sentence; tests.cli.test_cli runs it",
         "python -m relay route --config *": "tests.cli.test_cli",
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
@@ -74,7 +81,10 @@ RUN_ELSEWHERE = {
         "python -m relay replay": "named in a sentence; operations.md has it whole",
         "python -m relay journal --repair DIR": "tests.cli.test_progress, tests.store.test_journal_store_faults",
     },
-    "docs/configuration.md": {"python -m relay password": "tests.cli.test_cli"},
+    "docs/configuration.md": {
+        "python -m relay password": "tests.cli.test_cli",
+        "relay balance": "named in a sentence; tests.integration.test_charging runs it",
+    },
     "docs/logging.md": {"twistd --logfile FILE": "an option of twistd's, named in a sentence"},
     "docs/journal.md": {"python -m relay journal --repair DIR": "tests.cli.test_progress"},
     "docs/operations.md": {

@@ -14,6 +14,8 @@ from relay.store.api import (
     Store,
     StoreFigures,
 )
+from relay.values.charge import AccountUse, ToppedUp, TopUp
+from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -46,7 +48,11 @@ class UnusedStore(Store):
     """Inherit from it and override the calls that the test expects."""
 
     def accept(
-        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+        self,
+        messages: Sequence[Message],
+        idempotency: Idempotency | None = None,
+        repeatable: Set[bytes] = NO_IDS,
+        day: int = 0,
     ) -> Awaitable[AcceptedBefore | None]:
         _unexpected("accept")
 
@@ -64,6 +70,15 @@ class UnusedStore(Store):
 
     def scheduled_count(self, account: str) -> int:
         _unexpected("scheduled_count")
+
+    def account_use(self, account: str) -> AccountUse:
+        _unexpected("account_use")
+
+    def top_up(self, top_up: TopUp) -> Awaitable[ToppedUp]:
+        _unexpected("top_up")
+
+    def top_ups(self, account: str) -> Sequence[TopUp]:
+        _unexpected("top_ups")
 
     def bodies(self, parts: Sequence[tuple[bytes, int]]) -> Awaitable[Sequence[bytes | None]]:
         _unexpected("bodies")
@@ -130,6 +145,9 @@ class UnusedStore(Store):
 
     def owed_since(self, account: str) -> Awaitable[float | None]:
         _unexpected("owed_since")
+
+    def ended_counts(self, after: int, limit: int) -> Awaitable[EndedCounts]:
+        _unexpected("ended_counts")
 
     def look_up(self, message_id: bytes) -> Awaitable[MessageView | None]:
         _unexpected("look_up")

@@ -1,4 +1,4 @@
-"""The page about the logins of programs: API keys."""
+"""The page about the logins of programs: API keys and SMPP logins."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -8,6 +8,7 @@ from twisted.web.template import Tag
 from relay.account_pages.html import Content, button, card, choice, el, field, form, moment
 from relay.account_pages.page_values import Session
 from relay.accounts.api_keys import MOST_KEYS, ApiKey
+from relay.customers.bound_logins import LoginView
 
 #: The scopes, and what a key with each of them may do.
 SCOPES: Final = {
@@ -89,3 +90,35 @@ def new_key_card(session: Session, values: Mapping[str, str], problems: Mapping[
             novalidate=True,
         ),
     )  # fmt: skip
+
+
+def smpp_card(logins: Sequence[LoginView], now: float) -> Tag:
+    """Makes the list of the SMPP logins."""
+    return card(
+        "SMPP logins",
+        el("p", "Programs bind with one of these. Only the relay's operator can change them.", class_="hint"),
+        el("ul", *(_smpp_row(view, now) for view in logins), class_="rows")
+        if logins
+        else el("p", "There is none. The relay's operator can add one.", class_="empty"),
+    )
+
+
+def _smpp_row(view: LoginView, now: float) -> Tag:
+    return el("li", el("div", el("strong", view.login.settings.system_id), el("div", *login_words(view, now),
+              class_="hint")))  # fmt: skip
+
+
+def login_words(view: LoginView, now: float) -> list[Content]:
+    """Makes the text about an SMPP login. It has no password."""
+    login, settings = view.login, view.login.settings
+    said: list[Content] = [f"{view.bound} of {settings.max_binds} sessions bound"]
+    if settings.allow_from:
+        said.append(f", from {', '.join(settings.allow_from)}")
+    said.append(".")
+    if login.name and settings.receipts == "first":
+        said.append(" Its receipts go to the first login.")
+    if not view.bound:
+        said += [" Never used."] if view.last_used_at is None else [" Last used ", moment(view.last_used_at), "."]
+    if now < login.old_until:
+        said += [" Its old password is valid until ", moment(login.old_until), "."]
+    return said

@@ -1,11 +1,11 @@
-"""The page on which customers make, replace and end their API keys."""
+"""The page on which customers make, replace and end their API keys, and see their SMPP logins."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from relay.account_pages.access_forms import SCOPES, keys_card, new_key_card
+from relay.account_pages.access_forms import SCOPES, keys_card, new_key_card, smpp_card
 from relay.account_pages.confirmation import Question, confirmation
 from relay.account_pages.gate import Gate, see
 from relay.account_pages.page_values import Flash, Session
@@ -20,9 +20,10 @@ from relay.accounts.api_keys import (
     new_key,
     written,
 )
+from relay.accounts.login_uses import LoginUses
+from relay.customers.bound_logins import LoginView
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers
-from relay.http.key_uses import KeyUses
 from relay.http.problems import Problem
 from relay.store.api import SettingsStore
 from relay.values.ids import RandomBytes
@@ -41,7 +42,8 @@ class AccessSite:
         gate: Gate,
         store: SettingsStore,
         accounts: Customers,
-        uses: KeyUses,
+        uses: LoginUses,
+        smpp_logins: Callable[[str], Iterable[LoginView]],
         clock: IReactorTime,
         random_bytes: RandomBytes,
     ) -> None:
@@ -49,6 +51,7 @@ class AccessSite:
         self._store = store
         self._accounts = accounts
         self._uses = uses
+        self._smpp_logins = smpp_logins
         self._clock = clock
         self._random_bytes = random_bytes
 
@@ -69,9 +72,10 @@ class AccessSite:
                 session,
                 self._keys(account),
                 self._accounts.get(account).api_key is not None,
-                lambda key: self._uses.last_used_at(account, key),
+                lambda key: self._uses.last_used_at(account, key.id),
             ),
             new_key_card(session, values, problems),
+            smpp_card(tuple(self._smpp_logins(account)), self._clock.seconds()),
             status=422 if problems else 200,
         )
 
@@ -138,7 +142,7 @@ class AccessSite:
         """Keeps a key, or takes it out. It has an effect when it is durable."""
         settings = {SETTING + key.id: None if value is None else written(value)}
         if value is None:
-            self._uses.forget(account, key)
+            self._uses.forget(account, key.id)
             settings[USED_SETTING + key.id] = None
         for name, text in settings.items():
             await self._store.put_setting(account, name, text)

@@ -1,6 +1,6 @@
 """The paths of My Account, and the handler of each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -23,6 +23,7 @@ from relay.account_pages.send_site import SendSite
 from relay.account_pages.settings_forms import DELIVERY_SETTINGS, delivery_card, secret_card, url_card
 from relay.account_pages.static_files import STATIC, static_file
 from relay.accounts.account_settings import UNSEEN_SECRET, SettingProblem
+from relay.customers.bound_logins import LoginView
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.http_api import HttpApi
@@ -37,6 +38,7 @@ class AccountPages:
     """Adds My Account to the customers' HTTP listener.
 
     :param api: the HTTP API. The pages are added to its router, and call it to submit messages and change settings.
+    :param smpp_logins: gives the SMPP logins of an account.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class AccountPages:
         webhooks: WebhookTester,
         sessions: Sessions,
         page_stats: StatsSource,
+        smpp_logins: Callable[[str], Iterable[LoginView]],
         clock: IReactorTime,
         random_bytes: RandomBytes,
     ) -> None:
@@ -62,7 +65,7 @@ class AccountPages:
         self._changes = Changes(api.account, accounts, webhooks, clock, random_bytes)
         self._live = LiveUpdates(flow.store, sessions, page_stats, health.failing, clock)
         messages = MessageSite(gate, api, flow, accounts, webhooks, clock)
-        access = AccessSite(gate, flow.store, accounts, api.key_uses, clock, random_bytes)
+        access = AccessSite(gate, flow.store, accounts, api.key_uses, smpp_logins, clock, random_bytes)
         send = SendSite(gate, api.preparer, flow, accounts)
         api.router.problem_page = problem_reply_page
         add = partial(api.router.add, anybody=True)

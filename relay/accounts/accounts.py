@@ -29,6 +29,7 @@ from relay.accounts.api_keys import SETTING as KEY_SETTING
 from relay.accounts.api_keys import KeyRing, Login
 from relay.accounts.receiver_headers import receiver_headers
 from relay.accounts.signing import secret_key
+from relay.accounts.smpp_logins import SmppLogin, logins_of
 from relay.config.model import Account, NotificationTls
 from relay.config.sender_patterns import AllowedSenders
 from relay.config.urls import UrlProblem, WebUrl, check_url
@@ -143,7 +144,8 @@ class Accounts:
         self._entries: dict[str, _Entry] = {}
         self._by_key: dict[bytes, str] = {}
         self._by_login: dict[bytes, str] = {}
-        self._by_system_id: dict[str, str] = {}
+        self._by_system_id: dict[str, SmppLogin] = {}
+        self._smpp_logins: dict[str, dict[str, SmppLogin]] = {}
         self._settings: dict[str, dict[str, str]] = {}
         self.keys = KeyRing()
         self.replace(accounts)
@@ -161,9 +163,11 @@ class Accounts:
         self._by_key.clear()
         self._by_login.clear()
         self._by_system_id.clear()
+        self._smpp_logins.clear()
         for name, account in accounts.items():
-            if account.smpp is not None:
-                self._by_system_id[account.smpp.system_id] = name
+            self._smpp_logins[name] = {}
+            for login in logins_of(name, account):
+                self._smpp_logins[name][login.name] = self._by_system_id[login.settings.system_id] = login
             if account.api_key is not None and account.api_key.reveal():
                 key = account.api_key.reveal().encode()
                 self._by_key[self._hash(key)] = name
@@ -325,10 +329,13 @@ class Accounts:
         """The login, if the configuration has its account."""
         return login if login is not None and login.account in self._entries else None
 
-    def by_system_id(self, system_id: str) -> tuple[str, Account] | None:
-        """The name and the account that bind with this system_id; None: no account does."""
-        name = self._by_system_id.get(system_id)
-        return None if name is None else (name, self._entries[name].account)
+    def by_system_id(self, system_id: str) -> SmppLogin | None:
+        """The SMPP login with this system_id; None: there is none."""
+        return self._by_system_id.get(system_id)
+
+    def smpp_logins(self, name: str) -> Mapping[str, SmppLogin]:
+        """The account's SMPP logins by name, the first one first; none if the account is gone."""
+        return self._smpp_logins.get(name, {})
 
     def _hash(self, value: bytes) -> bytes:
         return hashlib.blake2b(value, key=self._hash_key, digest_size=32).digest()

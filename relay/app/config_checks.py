@@ -7,12 +7,13 @@ caller drops problems with stand-ins. So a check must skip them only if it compa
 `advice` finds values that are allowed but probably a mistake.
 """
 
-import ipaddress
 from collections.abc import Iterator
 
 from relay.accounts.receiver_headers import header_problem, token_problem
 from relay.accounts.signing import secret_key
+from relay.app.charging_checks import check_charging
 from relay.app.cluster_checks import check_cluster
+from relay.app.login_checks import Finding, check_ascii, check_logins, check_network, is_name, secrets_of_logins
 from relay.app.route_checks import check_routes, replaced_sender
 from relay.carriers.api_adapter import ApiAdapter, resolve_api
 from relay.carriers.api_receipts import ApiReceiptReader
@@ -28,12 +29,7 @@ from relay.simulator.decisions import WORDS as SIMULATED_WORDS
 from relay.text.compose import InvalidText, destination_address, source_address
 from relay.text.tlv_text import read_tag, read_tlvs
 from relay.values.messages import source_of
-from relay.values.secret import Secret
 
-Finding = tuple[Path, str]
-
-_NAME_EXTRAS = frozenset("._+@-")
-_LONGEST_NAME = 64
 #: SMPP 3.4 section 5.2.1, without the NUL.
 _LONGEST_SYSTEM_ID = 15
 
@@ -44,7 +40,9 @@ def check(config: Config) -> Iterator[Finding]:
     yield from _listeners(config)
     yield from _operators(config)
     yield from _exposure(config)
-    yield from _accounts(config)
+    yield from check_logins(config)
+    for name, account in config.accounts.items():
+        yield from _account(("accounts", name), account)
     for name, carrier in config.carriers.items():
         yield from _carrier(("carriers", name), carrier, config)
     for name, numbers in config.lists.items():
@@ -61,6 +59,7 @@ def check(config: Config) -> Iterator[Finding]:
         yield ("decisions", "url"), str(problem)
     yield from check_routes(config)
     yield from check_cluster(config)
+    yield from check_charging(config)
 
 
 def advice(config: Config) -> list[str]:
@@ -90,23 +89,18 @@ def _basics(config: Config) -> Iterator[Finding]:
     if config.validity_seconds == 0:
         yield ("validity_seconds",), "must be above 0, or every message ends before it is sent"
     for index, network in enumerate(config.trusted_proxies):
-        yield from _network(("trusted_proxies", index), network)
+        yield from check_network(("trusted_proxies", index), network)
     for path, description in _listening(config):
         if description.startswith("haproxy:") and not config.trusted_proxies:
             yield path, f"{description!r}: put the addresses from which the proxy connects into trusted_proxies"
     for table, names in (("accounts", config.accounts), ("carriers", config.carriers)):
         for name in names:
-            if not _is_name(name):
+            if not is_name(name):
                 # Names are used in logins (NAME:KEY), paths (/carriers/NAME/...) and metrics.
                 yield (
                     (table, name),
                     "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit",
                 )
-
-
-def _is_name(name: str) -> bool:
-    characters = name.isascii() and all(letter.isalnum() or letter in _NAME_EXTRAS for letter in name)
-    return characters and len(name) <= _LONGEST_NAME and name[:1].isalnum()
 
 
 # Listeners
@@ -142,7 +136,7 @@ def _listeners(config: Config) -> Iterator[Finding]:
 def _operators(config: Config) -> Iterator[Finding]:
     for name, user in config.admin.users.items():
         path = ("admin", "users", name)
-        if not _is_name(name):
+        if not is_name(name):
             yield path, "expected a name of 1 to 64 letters, digits and . _ + @ -, beginning with a letter or digit"
         if name == "operator":
             yield path, "is the user of admin.password: choose another name"
@@ -159,44 +153,14 @@ def _exposure(config: Config) -> Iterator[Finding]:
     if admin is not None and config.admin.password is None and not config.admin.users:
         yield admin, "is reachable from other machines: set admin.password or admin.users, or add interface=127.0.0.1"
     where = dotted(exposed[0])
-    for path, secret in _logins(config):
+    for path, secret in secrets_of_logins(config):
         if secret.reveal().lower().startswith("demo"):
             yield path, f"a demo key or password, and {where} is reachable from other machines: choose another secret"
     if config.demo.receiver:
         yield ("demo", "receiver"), f"is for loopback only, and {where} is reachable from other machines: leave it out"
 
 
-def _logins(config: Config) -> Iterator[tuple[Path, Secret]]:
-    """The secrets with which somebody can log in."""
-    if config.admin.password is not None:
-        yield ("admin", "password"), config.admin.password
-    for name, account in config.accounts.items():
-        if account.api_key is not None:
-            yield ("accounts", name, "api_key"), account.api_key
-        if account.smpp is not None:
-            yield ("accounts", name, "smpp", "password"), account.smpp.password
-
-
 # Accounts
-
-
-def _accounts(config: Config) -> Iterator[Finding]:
-    for path, secret in _logins(config):
-        if not secret.reveal():
-            yield path, "must not be empty: it would let anyone in; leave the key out to have no login"
-    keys: dict[Secret, str] = {}
-    system_ids: dict[str, str] = {}
-    for name, account in config.accounts.items():
-        here: Path = ("accounts", name)
-        yield from _account(here, account)
-        if account.api_key is not None and account.api_key.reveal():
-            owner = keys.setdefault(account.api_key, name)
-            if owner != name:
-                yield (*here, "api_key"), f"accounts.{owner} has the same key; give each account its own"
-        if account.smpp is not None and account.smpp.system_id:
-            owner = system_ids.setdefault(account.smpp.system_id, name)
-            if owner != name:
-                yield (*here, "smpp", "system_id"), f"accounts.{owner} has the same one; give each account its own"
 
 
 def _account(path: Path, account: Account) -> Iterator[Finding]:
@@ -222,12 +186,6 @@ def _account(path: Path, account: Account) -> Iterator[Finding]:
             destination_address(number)
         except InvalidText as problem:
             yield (*path, "test_numbers", number), problem.reason
-    if account.smpp is not None:
-        smpp = account.smpp
-        yield from _ascii((*path, "smpp", "system_id"), smpp.system_id)
-        yield from _ascii((*path, "smpp", "password"), smpp.password.reveal())
-        for index, network in enumerate(smpp.allow_from):
-            yield from _network((*path, "smpp", "allow_from", index), network)
 
 
 def _receiver_headers(path: Path, account: Account) -> Iterator[Finding]:
@@ -271,20 +229,7 @@ def _senders(path: Path, senders: Senders) -> Iterator[Finding]:
         yield (*path, "default"), "`allow` doesn't allow this sender; add it there"
 
 
-def _network(path: Path, network: str) -> Iterator[Finding]:
-    try:
-        ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        yield path, f"{network!r} is not a network; write one such as 192.0.2.0/24, or an address"
-
-
 _PRIVATE_HINT = " If you want that, set allow_private_urls: true."
-
-
-def _ascii(path: Path, text: str) -> Iterator[Finding]:
-    """Checks a part of an SMPP login, which SMPP writes in ASCII with a NUL at its end."""
-    if not text.isascii() or not text.isprintable():
-        yield path, "may only hold printable ASCII characters"
 
 
 # Carriers
@@ -329,7 +274,7 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
     for side in ("source", "destination"):
         if getattr(carrier, f"{side}_form") == "national" and not carrier.country_code:
             yield (*path, "country_code"), f"missing; {side}_form: national needs it"
-    yield from _ascii((*path, "service_type"), carrier.service_type)
+    yield from check_ascii((*path, "service_type"), carrier.service_type)
     try:
         read_tlvs(carrier.tlvs)
     except ValueError as problem:
@@ -341,11 +286,11 @@ def _carrier(path: Path, carrier: Carrier, config: Config) -> Iterator[Finding]:
     if carrier.reconnect_max_seconds < carrier.reconnect_min_seconds:
         yield (*path, "reconnect_max_seconds"), "is less than reconnect_min_seconds"
     for key in ("system_id", "system_type", "address_range"):
-        yield from _ascii((*path, key), getattr(carrier, key))
+        yield from check_ascii((*path, key), getattr(carrier, key))
     if carrier.kind not in ("http", "api"):
         if len(carrier.system_id) > _LONGEST_SYSTEM_ID:
             yield (*path, "system_id"), f"expected text of at most {_LONGEST_SYSTEM_ID} characters, as SMPP allows"
-        yield from _ascii((*path, "password"), carrier.password.reveal())
+        yield from check_ascii((*path, "password"), carrier.password.reveal())
     if carrier.mobile_originated != "refuse":
         yield from _gets_messages((*path, "mobile_originated"), carrier.mobile_originated, config)
     for index, rule in enumerate(carrier.inbound):

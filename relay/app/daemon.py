@@ -36,6 +36,7 @@ from relay.history.message_lists import MessageLists
 from relay.history.message_records import MessageRecords
 from relay.http.forwarded import TrustedProxies
 from relay.operator.actions import Reloads, held_carriers
+from relay.quality.quality_watch import QualityWatch
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.stale_names import StaleNames
@@ -86,6 +87,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     :ivar open_files: keeps some open files free for the journal, carriers and webhooks; None: there are always enough.
     :ivar notifier: tells the service manager when the relay is ready and when it stops.
     :ivar membership: this relay's place in its cluster; None: it is alone.
+    :ivar quality: counts what carriers deliver; None: the daemon makes one, which a restart makes forget.
     :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP; None: there are no such carriers.
     """
 
@@ -103,6 +105,7 @@ class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
     notifier: SystemdNotifier | None = None
     carrier_http: HTTPClient | None = None
     membership: Membership | None = None
+    quality: QualityWatch | None = None
 
 
 #: A configuration key, the endpoints that it names, and what is served there.
@@ -167,6 +170,7 @@ class Daemon(Service):
             config.limits,
         )
         self.housekeeping = Housekeeping(flow, reactor)
+        self.quality = collaborators.quality or QualityWatch(flow, reactor, config.limits.quality_groups)
         self.rereading = Rereading(flow, reactor, self._link)
         #: Why the daemon isn't ready; empty when it is.
         self.not_ready = "starting"
@@ -250,6 +254,7 @@ class Daemon(Service):
         for name in held_carriers(settings) & self.links.keys():
             self.links[name].hold(True)
         self.flow.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
+        await self.quality.start()
         await self.handset_messages.start()
         for link in self.links.values():
             link.start()
@@ -489,6 +494,7 @@ class Daemon(Service):
         await self.rereading.stop()
         await self.stale_names.stop()
         await self.housekeeping.stop()
+        await self.quality.stop()
         if self.membership is not None:
             self.membership.finish_writing()
         await self.store.stop()

@@ -13,7 +13,8 @@ connections.
 * If a carrier's dialect changed, its kept receipts are read again (`relay.carriers.rereading`).
 * A removed carrier drains (`relay.carriers.draining`): its link sends the queued messages, and stays bound for
   outstanding receipts.
-* The sessions of a removed account, or of one whose login changed, are unbound.
+* Sessions that could not bind any more are unbound: their account or login is gone, or has another system_id or
+  password, or doesn't allow their address.
 
 There is one reload at a time. If further reloads are requested meanwhile, one more follows.
 """
@@ -29,9 +30,10 @@ from relay.app.tls import ServerCertificate
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.carriers.rereading import Rereading
-from relay.config.changes import Change, ReloadResult, changed_names, changes, login_changed, taken_up
+from relay.config.changes import Change, ReloadResult, changed_names, changes, taken_up
 from relay.config.model import Carrier, Config
 from relay.customers.smpp_sessions import CustomerSessions
+from relay.quality.quality_watch import QualityWatch
 from relay.routing.flow import MessageFlow
 from relay.routing.number_lists import NumberLists
 from relay.routing.routes import Routes
@@ -57,6 +59,7 @@ class Reloadable(Protocol):
     rereading: Rereading
     stale_names: StaleNames
     flow: MessageFlow
+    quality: QualityWatch
     accounts: Accounts
     sessions: CustomerSessions
     certificates: list[tuple[str, ServerCertificate]]
@@ -212,12 +215,13 @@ class Reloader:
         daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
         routes = Routes(config.routes, lists, endings_of(config.accounts))
         daemon.flow.reroute(routes, daemon.links, config.validity_seconds)
+        daemon.flow.charging.replace(config.accounts, config.prices)
+        daemon.quality.use_routes()
         if config.decisions != old.decisions:
             daemon.flow.decisions.reconfigure(config.decisions)
         for name, account in old.accounts.items():
-            now = config.accounts.get(name)
-            if now is None or login_changed(account.smpp, now.smpp):
-                daemon.sessions.drop(name)
+            if account != config.accounts.get(name):
+                daemon.sessions.bound.look_again(name)
         for key, certificate in daemon.certificates:
             try:
                 if certificate.refresh():

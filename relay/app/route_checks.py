@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from typing import Final
 
-from relay.config.model import Config, Failover, Route
+from relay.config.model import Config, Failover, Route, RouteQuality
 from relay.config.sender_patterns import SenderPattern
 from relay.config.yaml_reader import Path, did_you_mean
 from relay.routing.explanation import words
@@ -52,6 +52,15 @@ def _route(path: Path, route: Route, config: Config) -> Iterator[Finding]:
     yield from _carriers((*path, "carriers"), route.carriers, config)
     if route.failover is not None:
         yield from _failover((*path, "failover"), route, route.failover)
+    if route.quality is not None:
+        yield from _quality((*path, "quality"), route, route.quality)
+
+
+def _quality(path: Path, route: Route, quality: RouteQuality) -> Iterator[Finding]:
+    if len(route.carrier_names) < 2:
+        yield path, "the route has only one carrier; name another one in `carriers`, or leave `quality` out"
+    if quality.back_at_share and quality.back_at_share <= quality.delivered_share:
+        yield (*path, "back_at_share"), f"expected more than delivered_share, which is {quality.delivered_share:g}"
 
 
 def _failover(path: Path, route: Route, failover: Failover) -> Iterator[Finding]:

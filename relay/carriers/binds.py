@@ -67,6 +67,7 @@ class SmppKeeper:
         self._service = ClientService(_Reporting(endpoint, reports), self._factory, self._pause, clock)
         # The keeper doesn't need the reports of a bound session. They go to the link without another call.
         self.answered = reports.answered
+        self.accepted = reports.accepted
         self.late_answers = reports.late_answers
         self.unanswered = reports.unanswered
         self.abandoned = reports.abandoned

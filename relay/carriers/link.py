@@ -31,7 +31,7 @@ from relay.runtime.tasks import Drain, Tasks
 from relay.text.text_form import TextForm
 from relay.values.counters import CarrierCounters
 from relay.values.messages import AtCarrier, Receipt
-from relay.values.pdus import Answered, LateAnswer, MessagePdu
+from relay.values.pdus import Accepted, Answered, LateAnswer, MessagePdu
 from relay.values.wire_tap import WireTap
 
 
@@ -304,6 +304,10 @@ class CarrierLink:
 
     def answered(self, session: CarrierSession, answers: list[Answered]) -> None:
         self._responses.take(answers)
+        self._sent_or_settled()
+
+    def accepted(self, session: CarrierSession, accepted: Accepted) -> None:
+        self._responses.take_accepted(accepted)
         self._sent_or_settled()
 
     def late_answers(self, session: CarrierSession, answers: list[LateAnswer]) -> None:

@@ -85,6 +85,8 @@ class PartSender:
         #: Whether parts are marked in the journal before they are written to the carrier.
         self._marks_first = settings.in_doubt == "end"
         self._marking = False
+        #: Whether parts are being taken from the queue, and whether bodies were fetched meanwhile.
+        self._taking = self._fetched_at_once = False
         self._being_marked: list[Outgoing] = []
         self._unreadable_journal = ""
         #: Gets the parts after the link has retired.
@@ -207,10 +209,17 @@ class PartSender:
                 break
         if to_mark:
             self._carrier.tasks.start(self._mark_and_write(to_mark))
+        if self._fetched_at_once:
+            self._fetched_at_once = False
+            self.pump()
 
     def _next_batch(self, count: int, now: float) -> list[Request]:
         """Takes up to `count` parts that can be sent now from the queue's head, and ends those that have expired."""
-        batch, expired = self.queue.take(count, now)
+        self._taking = True
+        try:
+            batch, expired = self.queue.take(count, now)
+        finally:
+            self._taking = False
         if expired:
             carrier = self._carrier
             carrier.counters.expired += len(expired)
@@ -285,7 +294,11 @@ class PartSender:
     def bodies_fetched(self) -> None:
         """Goes on sending, because bodies have been read from the journal."""
         self._unreadable_journal = ""
-        self.pump()
+        if self._taking:
+            # The store had them at hand. `pump` has taken parts that it has not sent yet, and goes on by itself.
+            self._fetched_at_once = True
+        else:
+            self.pump()
 
     def bodies_unreadable(self, reason: str) -> None:
         """Tries again later, because bodies can't be read from the journal now."""

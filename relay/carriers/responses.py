@@ -12,6 +12,7 @@ its message ends as UNKNOWN.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 from twisted.logger import Logger
@@ -25,11 +26,14 @@ from relay.routing.carrier_order import RouteCarriers, without
 from relay.routing.flow_api import Outgoing
 from relay.values import smpp_constants as c
 from relay.values.messages import Ending, PartsReceipted, Submitted
-from relay.values.pdus import Answered, LateAnswer
+from relay.values.pdus import Accepted, Answered, LateAnswer
 from relay.values.states import REJECTED, UNKNOWN
 
 #: The least time between two log lines about responses without an id.
 _LOG_SECONDS: Final = 60.0
+
+_SENT_AT: Final = attrgetter("sent_at")
+_SENT_BEFORE: Final = attrgetter("sent_before")
 
 
 class SubmitResponses:
@@ -42,7 +46,7 @@ class SubmitResponses:
         self._carrier = carrier
         self._sender = sender
         self._queries = queries
-        self._response_key = CarrierIds(settings.dialect).response_key
+        self._ids = CarrierIds(settings.dialect)
         self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
         self._receipt_seconds = settings.receipt_hours * 3600.0
         self._without_id_logged_until = 0.0
@@ -59,7 +63,7 @@ class SubmitResponses:
         carrier = self._carrier
         now = carrier.clock.seconds()
         due_at_after_expiry = self._receipt_seconds
-        response_key = self._response_key
+        response_key = self._ids.response_key
         parts_receipted = self._parts_receipted
         name = carrier.name
         taken: list[Submitted] = []
@@ -95,23 +99,61 @@ class SubmitResponses:
                 later.append(part)
             else:
                 self._refused(part, answer.command_status, now)
-        self._observe(answers, now)
+        if answers:
+            self._observe(answers[0].token, answers[-1].token, len(answers), now)
         if taken:
-            carrier.counters.taken += len(taken)
-            self._sender.throttled_no_more()
-            if without_id:
-                self._count_without_id(without_id, now)
             if self._keeps_given_ids:
                 taken = self._with_given_ids(taken, answers)
-            # Nothing waits until this is durable. If we stop here, then the part is in doubt after the next start.
-            known = sent_at if self._knows_sent_at and not late else ()
-            carrier.flow.follow_up_later(carrier.flow.store.submitted(taken, known))
+            self._taken(taken, sent_at if self._knows_sent_at and not late else (), without_id, now)
         if later:
             carrier.counters.throttled += len(later)
             self._sender.throttled(now)
             self.not_taken(later)
         if others and self._queries.answered(others):
             self._sender.throttled(now)
+
+    def take_accepted(self, accepted: Accepted) -> None:
+        """Does for many responses that all say ESME_ROK what `take` does for each, with fewer steps for each part."""
+        parts = accepted.tokens
+        if self._keeps_given_ids or set(map(type, parts)) != {Outgoing}:
+            self.take(accepted.each())
+            return
+        now = self._carrier.clock.seconds()
+        due_at_after_expiry = self._receipt_seconds
+        parts_receipted = self._parts_receipted
+        name = self._carrier.name
+        keys = self._ids.response_keys(accepted.message_ids)
+        taken: list[Submitted] = []
+        for part, key in zip(parts, keys, strict=True):
+            part.done = True  # type: ignore[attr-defined]
+            taken.append(
+                Submitted(
+                    part.id,  # type: ignore[attr-defined]
+                    part.part,  # type: ignore[attr-defined]
+                    name,
+                    key,
+                    now,
+                    part.expires_at + due_at_after_expiry,  # type: ignore[attr-defined]
+                    parts_receipted,
+                )
+            )
+        sent_at: Sequence[float] = ()
+        if self._knows_sent_at:
+            sent_at = list(map(_SENT_AT, parts))
+            if any(map(_SENT_BEFORE, parts)):
+                # A receipt of an earlier submit_sm of such a part may have come already.
+                sent_at = [0.0 if _SENT_BEFORE(part) else _SENT_AT(part) for part in parts]
+        self._observe(parts[0], parts[-1], len(parts), now)
+        self._taken(taken, sent_at, keys.count(b""), now)
+
+    def _taken(self, taken: list[Submitted], sent_at: Sequence[float], without_id: int, now: float) -> None:
+        carrier = self._carrier
+        carrier.counters.taken += len(taken)
+        self._sender.throttled_no_more()
+        if without_id:
+            self._count_without_id(without_id, now)
+        # Nothing waits until this is durable. If we stop here, then the part is in doubt after the next start.
+        carrier.flow.follow_up_later(carrier.flow.store.submitted(taken, sent_at))
 
     def take_late(self, answers: Sequence[LateAnswer]) -> None:
         """Handles responses that came after the response timeout.
@@ -176,12 +218,11 @@ class SubmitResponses:
             carrier=self._carrier.name, count=counters.without_id,
         )  # fmt: skip
 
-    def _observe(self, answers: Sequence[Answered], now: float) -> None:
+    def _observe(self, first: object, last: object, count: int, now: float) -> None:
         """Counts how long the responses took, from the times of the first and the last of them."""
-        first, last = (answers[0].token, answers[-1].token) if answers else (None, None)
         if type(first) is Outgoing and type(last) is Outgoing:
             seconds = self._carrier.counters.response_seconds
-            seconds.observe_ends(now - first.sent_at, now - last.sent_at, len(answers))
+            seconds.observe_ends(now - first.sent_at, now - last.sent_at, count)
 
     def _with_given_ids(self, taken: list[Submitted], answers: Sequence[Answered]) -> list[Submitted]:
         """Adds the ids as the carrier wrote them."""

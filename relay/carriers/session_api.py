@@ -9,7 +9,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from relay.values.pdus import Answered, LateAnswer, MessagePdu
+from relay.values.pdus import Accepted, Answered, LateAnswer, MessagePdu
 from relay.values.wire_tap import WireTap
 
 #: One request: its body, and the token that the reports about it have.
@@ -92,6 +92,9 @@ class SessionReports(Protocol):
 
     def answered(self, session: CarrierSession, answers: list[Answered]) -> None:
         """Responses to our requests have come."""
+
+    def accepted(self, session: CarrierSession, accepted: Accepted) -> None:
+        """Responses to submit_sm have come, and all say ESME_ROK."""
 
     def late_answers(self, session: CarrierSession, answers: list[LateAnswer]) -> None:
         """Responses have come after the response timeout."""

@@ -42,6 +42,14 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
     ("accounts", "acme", "smpp"): Example(
         {"system_id": "acme", "password": "${ACME_SMPP_PASSWORD}", "allow_from": '[192.0.2.0/24, "2001:db8::/32"]'}
     ),
+    ("accounts", "acme", "smpp_logins", "billing"): Example(
+        {
+            "system_id": "acme-billing",
+            "password": "${ACME_BILLING_PASSWORD}",
+            "old_password": "{file: /etc/relay/acme-billing.old-password}",
+            "old_password_until": '"2026-12-24T12:00:00Z"',
+        },
+    ),
     ("carriers", "tier1"): Example(
         {
             "connect": '"tls:smpp.tier1.example.net:3550"',
@@ -92,6 +100,7 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         only=frozenset({"kind", "simulator"}),
         remark="A carrier inside the relay, for tests. Its messages reach nobody.",
     ),
+    ("prices", "retail"): Example({"currency": "EUR", "by_prefix": '{"": 0.09, "44": 0.035, "4470": 0.05}'}),
     ("lists", "blocked"): Example(
         {"file": "/etc/relay/blocked.txt", "on_match": "refuse"},
         only=frozenset({"file", "on_match"}),
@@ -126,5 +135,13 @@ EXAMPLES: Final[dict[tuple[str, ...], Example]] = {
         },
         remark="to tier2 if tier1 can't deliver",
     ),
-    ("routes", "4"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
+    ("routes", "4"): Example(
+        {
+            "prefix": '"34"',
+            "carriers": "[tier1, tier2]",
+            "quality": "{delivered_share: 0.7, messages: 200, window_seconds: 3600, back_at_share: 0.8, trickle: 0.05}",
+        },
+        remark="tier1 last while it delivers too little",
+    ),
+    ("routes", "5"): Example({"carriers": "[tier2, other-relay]"}, remark="everything else"),
 }

@@ -35,6 +35,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "drain": ("relay.cli.action_commands:DRAIN", "hold a carrier, and wait for its responses and receipts"),
     "suspend": ("relay.cli.action_commands:SUSPEND", "end an account's sessions, and take nothing more from it"),
     "unsuspend": ("relay.cli.action_commands:UNSUSPEND", "end the suspension of an account"),
+    "balance": ("relay.cli.balance_command", "show what an account has used and paid, and top it up"),
     "purge": ("relay.cli.purge_command", "end the messages that wait for a carrier, or those of an account or a route"),
     "trace": ("relay.cli.trace_command", "show what goes between a running relay and a carrier or account"),
     "reload": ("relay.cli.reload_command", "have a running relay read its configuration file again"),

@@ -11,9 +11,10 @@ from relay.app.list_files import ListsRefused, read_lists
 from relay.app.load_config import ConfigError
 from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.yaml_reader import did_you_mean
-from relay.routing.explanation import Explanation, explain, instant_of
+from relay.routing.explanation import Explanation, explain
 from relay.routing.routes import Routes
 from relay.text.compose import InvalidText
+from relay.values.instants import instant_of
 
 _EPILOG = """\
 examples:

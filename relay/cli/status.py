@@ -107,7 +107,29 @@ def report(look: Any, paint: Paint) -> str:
     ]
     carriers = table(_carriers(look["carriers"]), paint, _STATES)
     lines += ["", *carriers, "", *table(_accounts(look["accounts"]), paint)]
+    quality = look.get("quality")
+    if quality is not None and quality["rows"]:
+        lines += ["", *table(_quality(quality["rows"]), paint)]
     return "\n".join(lines)
+
+
+def _quality(rows: Iterable[Any]) -> list[list[str]]:
+    """What each carrier delivered in the last hour, and in the week before."""
+    shown = [["carrier", "ended 1 h", "delivered", "median", "95 %", "ended 7 d", "delivered", "median", "95 %"]]
+    for row in rows:
+        shown.append([row["carrier"], *_span(row["recent"]), *_span(row["week"])])
+    return shown
+
+
+def _span(span: Any) -> list[str]:
+    share = span["delivered_share"]
+    delivered = "-" if share is None else f"{100 * share:.1f} %"
+    return [str(span["ended"]), delivered, _took(span["median_seconds"]), _took(span["p95_seconds"])]
+
+
+def _took(seconds: float) -> str:
+    """A time that is the upper bound of a class."""
+    return "-" if not seconds else "> 4h" if seconds < 0 else f"<= {age(seconds)}"
 
 
 def _cluster(cluster: Any) -> list[str]:

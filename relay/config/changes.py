@@ -1,8 +1,8 @@
 """The differences between two configurations, and which of them a reload applies.
 
-A reload applies accounts, carriers, routes, lists, decisions, log settings, the admin password and users, the default
-validity, and how long a stop and a drain may take. All other keys (listeners, limits, the journal's directory) need a
-restart. A reload only reports that they differ.
+A reload applies accounts, prices, carriers, routes, lists, decisions, log settings, the admin password and users, the
+default validity, and how long a stop and a drain may take. All other keys (listeners, limits, the journal's directory)
+need a restart. A reload only reports that they differ.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,8 +15,11 @@ from relay.values.secret import Secret
 
 #: The keys that a reload applies as a whole.
 _LIVE = frozenset(
-    {"accounts", "carriers", "routes", "lists", "decisions", "validity_seconds", "shutdown_seconds", "drain_hours"}
-)
+    {
+        "accounts", "prices", "carriers", "routes", "lists", "decisions", "validity_seconds", "shutdown_seconds",
+        "drain_hours",
+    }
+)  # fmt: skip
 #: The keys that a reload applies in tables that otherwise need a restart.
 _LIVE_PARTS = frozenset({"logs.format", "logs.log_numbers", "admin.password", "admin.users"})
 
@@ -77,13 +80,6 @@ def changed_names(old: Mapping[str, Any], new: Mapping[str, Any]) -> Names:
         [name for name in old if name not in new],
         [name for name in new if name in old and new[name] != old[name]],
     )
-
-
-def login_changed(old: Any, new: Any) -> bool:
-    """Whether an account's SMPP sessions must bind again: its login, or the networks that may bind, have changed."""
-    if old is None or new is None:
-        return old is not new
-    return (old.system_id, old.password, old.allow_from) != (new.system_id, new.password, new.allow_from)
 
 
 def taken_up(old: Config, new: Config) -> Config:

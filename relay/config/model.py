@@ -12,6 +12,7 @@ from relay.config.api_settings import Api
 from relay.config.config_struct import ConfigStruct
 from relay.text.carrier_form import LongMessages, NumberForm
 from relay.text.text_form import Alphabet
+from relay.values.amounts import AMOUNT_PATTERN
 from relay.values.secret import Secret
 
 
@@ -92,6 +93,15 @@ class Limits(ConfigStruct, frozen=True):
     idempotency_keys: Annotated[int, Meta(ge=0, description="Idempotency-Keys remembered; each for 24 hours.")] = (
         200_000
     )
+    quality_groups: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=20_000,
+            description="Groups of carrier, country code and account for which delivered messages are counted; further "
+            "ones are counted together, for each carrier.",
+        ),
+    ] = 1_000
     inbound_parts: Annotated[
         int, Meta(ge=1, description="Parts of long messages from handsets that wait for the other parts.")
     ] = 10_000
@@ -157,12 +167,29 @@ class AdminListener(ConfigStruct, frozen=True):
 
 
 class AccountSmpp(ConfigStruct, frozen=True):
-    """An account's SMPP login."""
+    """An SMPP login of an account."""
 
     system_id: Annotated[str, Meta(min_length=1, max_length=15, description="The login name.")]
     password: Annotated[Secret, _text("SMPP 3.4 allows eight characters; longer passwords are accepted.")]
+    old_password: Annotated[
+        Secret | None, _text("The password before. It is valid, too, until `old_password_until`.")
+    ] = None
+    old_password_until: Annotated[
+        str,
+        _text(
+            "An instant such as `2026-12-24T12:00:00Z`, with its time zone. Sessions that bound with the old password "
+            "end then."
+        ),
+    ] = ""
     max_binds: Annotated[int, Meta(ge=1, description="Sessions that may be bound at once.")] = 4
     allow_from: Annotated[list[str], _text("Networks that may bind; empty = any.")] = field(default_factory=list)
+    receipts: Annotated[
+        Literal["own", "first"],
+        _text(
+            "Which sessions get the receipts of the messages that this login submits. own: those of this login; first: "
+            "those of the account's first login, `smpp`."
+        ),
+    ] = "own"
 
 
 class TlsFiles(ConfigStruct, frozen=True):
@@ -195,11 +222,42 @@ class Senders(ConfigStruct, frozen=True):
     ] = ""
 
 
+class Quota(ConfigStruct, frozen=True):
+    """How many messages an account may send. Counted are accepted messages, except those to test numbers."""
+
+    daily: Annotated[int, Meta(ge=0, description="Messages a day; 0 = no limit.")] = 0
+    monthly: Annotated[int, Meta(ge=0, description="Messages a calendar month; 0 = no limit.")] = 0
+    time_zone: Annotated[
+        str, _text("Where days and months begin at midnight: a name such as `Europe/London`, or `UTC`.")
+    ] = "UTC"
+
+
+#: An amount of money as text: never a float.
+Amount = Annotated[str, Meta(pattern=AMOUNT_PATTERN)]
+
+
+class PriceTable(ConfigStruct, frozen=True):
+    """What an SMS costs the accounts that have these prices. See docs/charging.md."""
+
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="The currency, in three capital letters: `EUR`.")]
+    by_prefix: Annotated[
+        dict[str, Amount],
+        _text(
+            'The price of one SMS by the beginning of the number: `{"": 0.05, "44": 0.035}`. The longest match wins; '
+            '`""` is for all others. A number that matches nothing is refused.'
+        ),
+    ]
+
+
 class Account(ConfigStruct, frozen=True):
     """A customer."""
 
     api_key: Annotated[Secret | None, _text("HTTP: Basic account:key, or Bearer key.")] = None
     smpp: Annotated[AccountSmpp | None, _text("Without it the account can't use SMPP.")] = None
+    smpp_logins: Annotated[
+        dict[str, AccountSmpp],
+        _text("Further ones by name, for other programs of the customer; see docs/smpp.md. They need `smpp`."),
+    ] = field(default_factory=dict)
     notification_url: Annotated[str | None, _text("Where webhooks go. The customer can set another URL.")] = None
     notification_fallback_url: Annotated[str | None, _text("Tried if the first URL fails.")] = None
     notification_format: Annotated[Literal["json", "form"], _text("How the five fields are written.")] = "json"
@@ -260,6 +318,17 @@ class Account(ConfigStruct, frozen=True):
     ] = 0
     receipt_hours: Annotated[float, Meta(gt=0, description="How long SMPP receipts wait for a bind.")] = 72.0
     senders: Senders = field(default_factory=Senders)
+    quota: Quota = field(default_factory=Quota)
+    prices: Annotated[
+        str, _text("The table of `prices` that says what its messages cost; empty = they have no price.")
+    ] = ""
+    prepaid: Annotated[
+        bool, _text("Refuse messages that the account's balance doesn't pay for. `relay balance` tops it up.")
+    ] = False
+    refund: Annotated[
+        list[Literal["EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
+        _text("The final states after which a message's price is given back: `[REJECTD]`; empty = none."),
+    ] = field(default_factory=list)
     test_numbers: Annotated[
         dict[str, Literal["DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
         _text(
@@ -625,6 +694,43 @@ class Failover(ConfigStruct, frozen=True):
     times: Annotated[int, Meta(ge=1, le=5, description="How many times a message goes on.")] = 1
 
 
+class RouteQuality(ConfigStruct, frozen=True):
+    """When a route avoids a carrier that delivers too little: it tries it after all other carriers."""
+
+    delivered_share: Annotated[
+        float,
+        Meta(
+            gt=0,
+            lt=1,
+            description="Avoid a carrier that delivered less than this share of its ended messages: 0.7 is 70 %.",
+        ),
+    ]
+    messages: Annotated[
+        int, Meta(ge=10, description="Only if so many of its messages have ended in this span of time.")
+    ] = 100
+    window_seconds: Annotated[
+        float, Meta(ge=300, le=604_800, description="The span of time. A carrier is also avoided at least so long.")
+    ] = 3600.0
+    back_at_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="The carrier comes back when it delivers at least this share; 0 = a quarter of the way from "
+            "`delivered_share` to 1.",
+        ),
+    ] = 0.0
+    trickle: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=0.5,
+            description="The share of the numbers whose messages still go to an avoided carrier, so that the relay "
+            "sees it recover. Each ten minutes these are other numbers.",
+        ),
+    ] = 0.05
+
+
 class Route(ConfigStruct, frozen=True):
     """Which carriers take which messages. Keys that are left out match all messages."""
 
@@ -673,6 +779,10 @@ class Route(ConfigStruct, frozen=True):
     failover: Annotated[
         Failover | None,
         _text("Empty = it ends as the carrier that took it says."),
+    ] = None
+    quality: Annotated[
+        RouteQuality | None,
+        _text("Avoids carriers that deliver too little; see docs/carriers.md. Empty = the order stays."),
     ] = None
 
     @property
@@ -775,6 +885,7 @@ class Config(ConfigStruct, frozen=True):
     cluster: Cluster = field(default_factory=Cluster)
     demo: Demo = field(default_factory=Demo)
     accounts: dict[str, Account] = field(default_factory=dict)
+    prices: dict[str, PriceTable] = field(default_factory=dict)
     carriers: dict[str, Carrier] = field(default_factory=dict)
     lists: dict[str, NumberListFile] = field(default_factory=dict)
     decisions: Decisions = field(default_factory=Decisions)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from relay.config.model import Config
+from relay.values.amounts import AMOUNT_PATTERN
 from relay.values.secret import Secret
 
 #: Stands for a name that the operator chooses, such as that of an account or a carrier.
@@ -146,6 +147,10 @@ def _number(kind: inspect.IntType | inspect.FloatType) -> str:
 def _text(kind: inspect.StrType) -> str:
     if kind.pattern == "^[0-9]*$":
         return "text of digits only"
+    if kind.pattern == AMOUNT_PATTERN:
+        return "an amount such as 0.035, with at most six decimals"
+    if kind.pattern == "^[A-Z]{3}$":
+        return "three capital letters"
     least, most = kind.min_length or 0, kind.max_length
     if most is not None:
         return f"text of {least} to {most} characters" if least else f"text of at most {most} characters"

@@ -1,4 +1,4 @@
-"""Sends delivery receipts to the bound receivers of an account.
+"""Sends delivery receipts to the bound receivers of a login.
 
 Theory of operation: the queue is in the store and not here. When the store wakes it, or when a session's window has
 room, this code claims as many notifications as the windows can take. It sends each as a deliver_sm to one session. The
@@ -19,7 +19,7 @@ from relay.smpp.server import SmppServerProtocol
 from relay.store.api import NotificationStore, StoreUnavailable
 from relay.values.counters import Counters
 from relay.values.messages import Attempt, Notification, QueueKey, Verdict
-from relay.values.pdus import Answered
+from relay.values.pdus import Accepted, Answered
 from relay.values.smpp_constants import (
     DELIVER_SM,
     ESME_ROK,
@@ -46,8 +46,9 @@ class _Offered(msgspec.Struct, frozen=True, eq=False):
 
 
 class AccountReceivers:
-    """Sends deliver_sm to the bound receivers and transceivers of one account.
+    """Sends deliver_sm to the bound receivers and transceivers of one login of an account.
 
+    :param queue_key: the login's queue. `wake` may name others, of logins that are gone.
     :param error_codes: returns the account's present `error_codes`.
     :param keep_seconds: the age after which a notification isn't tried again when the customer refuses it.
     """
@@ -73,7 +74,8 @@ class AccountReceivers:
         self._keep_seconds = keep_seconds
         self._sessions: list[SmppServerProtocol] = []
         self._next_session = 0
-        self._owed = False
+        #: The queues that may have notifications, in the order in which they are asked.
+        self._owed: dict[QueueKey, None] = {}
         self._claiming = False
         counters = counters or Counters()
         self._attempts = counters.account(queue_key.account).channels[queue_key.channel].attempts
@@ -82,7 +84,7 @@ class AccountReceivers:
     def add(self, protocol: SmppServerProtocol) -> None:
         """Adds a bound session that may get deliver_sm. Receipts that waited for it are sent."""
         self._sessions.append(protocol)
-        self.wake()
+        self.wake(self._queue_key)
 
     def remove(self, protocol: SmppServerProtocol) -> None:
         """Removes a session that has ended. Does nothing for a session that was never added."""
@@ -94,9 +96,9 @@ class AccountReceivers:
         """Whether nobody is bound and nothing is under way."""
         return not self._sessions and not self._claiming
 
-    def wake(self) -> None:
-        """Tells that the queue may have notifications. A further call takes almost no time."""
-        self._owed = True
+    def wake(self, queue_key: QueueKey) -> None:
+        """Tells that a queue may have notifications. A further call takes almost no time."""
+        self._owed[queue_key] = None
         self._serve()
 
     def answered(self, answers: list[Answered]) -> None:
@@ -129,6 +131,21 @@ class AccountReceivers:
         if self._owed:
             self._serve()
 
+    def accepted(self, accepted: Accepted) -> None:
+        """Takes answers of the customer that all say ESME_ROK."""
+        tokens = accepted.tokens
+        if set(map(type, tokens)) != {Notification}:
+            self.answered(accepted.each())
+            return
+        now = self._clock.seconds()
+        notifications: Sequence[Notification] = tokens  # type: ignore[assignment]
+        self._attempts[Verdict.DELIVERED] += len(notifications)
+        first, last = notifications[0], notifications[-1]
+        self._told_seconds.observe_ends(now - first.done_at, now - last.done_at, len(notifications))
+        self._tasks.start(self._settle([Attempt(n, Verdict.DELIVERED, now) for n in notifications]))
+        if self._owed:
+            self._serve()
+
     def unanswered(self, tokens: Sequence[object]) -> None:
         """Takes the tokens of deliver_sm that got no answer. Their notifications go back to the head of the queue."""
         for token in tokens:
@@ -137,7 +154,8 @@ class AccountReceivers:
         released = [token for token in tokens if type(token) is Notification]
         if released:
             self._store.release(released)
-            self.wake()
+            for queue_key in {notification.queue_key for notification in released}:
+                self.wake(queue_key)
 
     def offer(self, body: bytes) -> "Deferred[int] | None":
         """Sends a deliver_sm with a handset's message to one session.
@@ -185,15 +203,16 @@ class AccountReceivers:
                 limit = min(self._room(), _CLAIM_LIMIT)
                 if limit <= 0:
                     return
-                self._owed = False
-                claim = await self._store.claim(self._queue_key, limit, self._clock.seconds())
+                queue_key = next(iter(self._owed))
+                del self._owed[queue_key]
+                claim = await self._store.claim(queue_key, limit, self._clock.seconds())
                 if claim.more:
-                    self._owed = True
-                self._send(claim.notifications)
+                    self._owed[queue_key] = None
+                self._send(queue_key, claim.notifications)
         finally:
             self._claiming = False
 
-    def _send(self, notifications: Sequence[Notification]) -> None:
+    def _send(self, queue_key: QueueKey, notifications: Sequence[Notification]) -> None:
         """Spreads notifications over the sessions' windows, and releases those for which no window has room."""
         write = self._writer.deliver_sm_body
         error_codes = self._error_codes()
@@ -214,4 +233,4 @@ class AccountReceivers:
         if start < len(notifications):
             # While the claim was under way, a session has ended, or its window has filled up.
             self._store.release(notifications[start:])
-            self._owed = True
+            self._owed[queue_key] = None

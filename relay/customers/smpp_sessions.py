@@ -1,24 +1,26 @@
 """The SMPP sessions of customers: checks binds, takes messages, and finds the receivers of receipts.
 
 Theory of operation. A connection belongs to no account until the relay accepts its bind. From then on it counts against
-the account's `max_binds`. All submit_sm of one read go to the message flow as one batch. The flow checks them, gives
+its login's `max_binds`. All submit_sm of one read go to the message flow as one batch. The flow checks them, gives
 them ids, and makes them durable. Then the session answers all of them in one write, and the flow dispatches them. The
 account's rate allows or refuses each message alone, in order. `submissions` reads submit_sm, `questions` answers
 query_sm and cancel_sm, and `smpp_receivers` sends receipts.
 """
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from relay.accounts.accounts import Accounts
+from relay.accounts.login_uses import LoginUses
+from relay.accounts.smpp_logins import FIRST, SmppLogin
 from relay.config import model
+from relay.customers.bind_check import BindVerdict, check_bind
 from relay.customers.bind_guard import BindGuard
+from relay.customers.bound_logins import BoundLogins
 from relay.customers.questions import CustomerQuestions
 from relay.customers.smpp_receivers import AccountReceivers
 from relay.customers.submissions import submission, with_default_sender
@@ -27,37 +29,21 @@ from relay.receipts.writer import ReceiptWriter
 from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Drain, Tasks
 from relay.smpp.message_codec import deliver_body_from_data_sm
-from relay.smpp.other_codec import MAX_INTERFACE_VERSION, submit_multi_resp_body
+from relay.smpp.other_codec import submit_multi_resp_body
 from relay.smpp.server import SmppServerProtocol
 from relay.smpp.tapping import begin_tap, end_tap
 from relay.store.api import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets
 from relay.values.messages import Channel, Message, QueueKey, Submission
-from relay.values.pdus import Answered, BindPdu, MessageIdPdu, MessagePdu, SubmitMultiPdu
-from relay.values.secret import Secret
+from relay.values.pdus import Accepted, Answered, BindPdu, MessageIdPdu, MessagePdu, SubmitMultiPdu
 from relay.values.wire_tap import WireTap
 
 _RESP = c.RESPONSE_BIT
 #: If another bind needs the place of a silent session, that session must answer enquire_link in this time.
 PROBE_SECONDS: Final = 5.0
-#: Compared with the password of a bind with an unknown system_id, so that its check takes the same time as others.
-_NOBODY = Secret("no account has this password")
-
-
-class BindVerdict(msgspec.Struct, frozen=True, gc=False):
-    """The decision about a bind.
-
-    :ivar status: ESME_ROK if the bind is accepted.
-    :ivar reason: why it is refused, for the log. The customer gets only the status.
-    :ivar guessed: whether the system_id or the password was wrong. Only such a bind counts as a failure of the address.
-        If others counted, a customer who has to wait, or has too many sessions, would be kept out for trying again.
-    """
-
-    status: int
-    account: str = ""
-    reason: str = ""
-    guessed: bool = False
+#: The beginning of the settings that keep the last use of each SMPP login.
+_USED_SETTING: Final = "smpp_used."
 
 
 class CustomerSessions:
@@ -84,8 +70,13 @@ class CustomerSessions:
         self._questions = CustomerQuestions(flow, clock)
         self._tasks = Tasks(self.log)
         self._writer = ReceiptWriter()
-        self._sessions: dict[str, list[SmppServerProtocol]] = {}
-        self._receivers: dict[str, AccountReceivers] = {}
+        self._uses = LoginUses(flow.store, accounts, clock, _USED_SETTING)
+        #: The bound sessions.
+        self.bound = BoundLogins(accounts, self._uses, clock, SmppServerProtocol.unbind)
+        #: By account and login.
+        self._receivers: dict[tuple[str, str], AccountReceivers] = {}
+        #: By account: queues of logins that the configuration doesn't have any more.
+        self._left: dict[str, set[QueueKey]] = {}
         self._connections: set[SmppServerProtocol] = set()
         self._drain = Drain(lambda: sum(protocol.session.outstanding for protocol in self._connections), clock)
         #: The accounts that an operator traces.
@@ -110,10 +101,11 @@ class CustomerSessions:
                 protocol.close()
         await self._drain.wait(limit_seconds)
         await self._tasks.wait()
+        await self._uses.stop()
 
     def drop(self, account: str) -> int:
-        """Unbinds all sessions of an account, for an operator or a reload. Returns how many they are."""
-        sessions = tuple(self._sessions.get(account, ()))
+        """Unbinds all sessions of an account, for an operator. Returns how many they are."""
+        sessions = self.bound.of(account)
         for protocol in sessions:
             protocol.unbind()
         return len(sessions)
@@ -126,7 +118,7 @@ class CustomerSessions:
         self._taps.pop(account, None)
         if tap is not None:
             self._taps[account] = tap
-        for protocol in self._sessions.get(account, ()):
+        for protocol in self.bound.of(account):
             if tap is None:
                 end_tap(protocol)
             else:
@@ -137,10 +129,6 @@ class CustomerSessions:
         for protocol in tuple(self._connections):
             protocol.abort()
 
-    def bound_count(self, account: str) -> int:
-        """Sessions of the account that are bound now."""
-        return len(self._sessions.get(account, ()))
-
     @property
     def connection_count(self) -> int:
         """Connections that are open now."""
@@ -149,9 +137,14 @@ class CustomerSessions:
     # NotificationSender
 
     def wake(self, queue_key: QueueKey) -> None:
-        receivers = self._receivers.get(queue_key.account)
+        account, _, login = queue_key
+        if login and login not in self._accounts.smpp_logins(account):
+            # The login is gone. The first one gets what it is owed, now or when it binds.
+            self._left.setdefault(account, set()).add(queue_key)
+            login = FIRST
+        receivers = self._receivers.get((account, login))
         if receivers is not None:
-            receivers.wake()
+            receivers.wake(queue_key)
 
     # CustomerSide
 
@@ -182,19 +175,28 @@ class CustomerSessions:
             protocol.flush()
             protocol.close()
             return
-        account = verdict.account
-        protocol.account = account
+        login = verdict.login
+        assert login is not None
+        self.bound.add(protocol, login, pdu.password)
         protocol.interface_version = pdu.interface_version or 0x33
-        self._sessions.setdefault(account, []).append(protocol)
-        tap = self._taps.get(account)
+        tap = self._taps.get(login.account)
         if tap is not None:
             begin_tap(protocol, tap, f"a session from {protocol.address}, which has sent its bind")
         protocol.session.accept_bind(pdu, self._settings.system_id, now)
         # The response to the bind must leave before the first deliver_sm that waited for it.
         protocol.flush()
-        self.log.info("customer_bound: {account} is bound from {address}", account=account, address=protocol.address)
+        self.log.info(
+            "customer_bound: {account} is bound from {address}, as {system_id}{how}",
+            account=login.account,
+            address=protocol.address,
+            system_id=pdu.system_id,
+            how="" if login.settings.password.matches(pdu.password) else " with its old password",
+        )
         if protocol.session.can_send:
-            self._receivers_of(account).add(protocol)
+            self._receivers_of(login).add(protocol)
+            if login.name == FIRST:
+                for queue_key in self._left.pop(login.account, ()):
+                    self.wake(queue_key)
 
     def messages(self, protocol: SmppServerProtocol, pdus: list[MessagePdu]) -> None:
         self._tasks.start(self._submit(protocol, pdus))
@@ -206,13 +208,19 @@ class CustomerSessions:
         self._tasks.start(self._submit_multi(protocol, pdu))
 
     def answered(self, protocol: SmppServerProtocol, answers: list[Answered]) -> None:
-        receivers = self._receivers.get(protocol.account)
+        receivers = self._receivers.get((protocol.account, protocol.login))
         if receivers is not None:
             receivers.answered(answers)
         self._drain.check()
 
+    def accepted(self, protocol: SmppServerProtocol, accepted: Accepted) -> None:
+        receivers = self._receivers.get((protocol.account, protocol.login))
+        if receivers is not None:
+            receivers.accepted(accepted)
+        self._drain.check()
+
     def unanswered(self, protocol: SmppServerProtocol, tokens: Sequence[object]) -> None:
-        receivers = self._receivers.get(protocol.account)
+        receivers = self._receivers.get((protocol.account, protocol.login))
         if receivers is not None:
             receivers.unanswered(tokens)
         self._drain.check()
@@ -224,9 +232,7 @@ class CustomerSessions:
         account = protocol.account
         if not account:
             return
-        sessions = self._sessions.get(account, [])
-        if protocol in sessions:
-            sessions.remove(protocol)
+        if self.bound.remove(protocol):
             session = protocol.session
             self.log.info(
                 "customer_left: a session of {account} ended: {reason}; {refused} of its requests were refused unread; "
@@ -236,20 +242,21 @@ class CustomerSessions:
                 refused=session.refused_requests,
                 unknown=session.unknown_responses,
             )
-        if not sessions:
-            self._sessions.pop(account, None)
-        receivers = self._receivers.get(account)
+        receivers = self._receivers.get((account, protocol.login))
         if receivers is not None:
             receivers.remove(protocol)
             if receivers.empty:
-                del self._receivers[account]
+                del self._receivers[account, protocol.login]
+        if protocol.login not in self._accounts.smpp_logins(account):
+            # What the session had not answered is for another login now.
+            self.wake(QueueKey(account, Channel.SMPP.value, protocol.login))
 
     def mobile_originated(self, account: str, pdu: MessagePdu) -> "Deferred[int] | None":
-        """Sends a message from a handset to one of the account's receivers. A data_sm is sent as a deliver_sm.
+        """Sends a message from a handset to a receiver of the account's first login. A data_sm becomes a deliver_sm.
 
         :return: None: no receiver can take it. Otherwise it fires with the customer's command_status.
         """
-        receivers = self._receivers.get(account)
+        receivers = self._receivers.get((account, FIRST))
         if receivers is None:
             return None
         return receivers.offer(pdu.body if pdu.command_id == c.DELIVER_SM else deliver_body_from_data_sm(pdu))
@@ -257,55 +264,38 @@ class CustomerSessions:
     # Binding
 
     def _check_bind(self, address: str, pdu: BindPdu, now: float) -> BindVerdict:
-        if not self._guard.may_try(address, now):
-            return BindVerdict(c.ESME_RBINDFAIL, reason="too many wrong passwords from its network")
         if not self._flow.open:
             return BindVerdict(c.ESME_RBINDFAIL, reason="the relay is stopping")
-        if pdu.interface_version > MAX_INTERFACE_VERSION:
-            reason = f"interface_version 0x{pdu.interface_version:02X} is over 0x{MAX_INTERFACE_VERSION:02X}"
-            return BindVerdict(c.ESME_RBINDFAIL, reason=reason)
-        found = self._accounts.by_system_id(pdu.system_id)
-        login = None if found is None else found[1].smpp
-        # An unknown name takes the same time and gets the same answer as a wrong password, so that nobody learns which
-        # names exist.
-        right = (_NOBODY if login is None else login.password).matches(pdu.password)
-        if found is None or login is None:
-            return BindVerdict(c.ESME_RBINDFAIL, reason="no account has this system_id", guessed=True)
-        if login.allow_from and not _within(address, login.allow_from):
-            return BindVerdict(c.ESME_RBINDFAIL, reason="its network is not in allow_from")
-        if not right:
-            return BindVerdict(c.ESME_RBINDFAIL, reason="the password is wrong", guessed=True)
-        account = found[0]
-        if self._accounts.is_suspended(account):
-            return BindVerdict(c.ESME_RBINDFAIL, reason="the account is suspended")
-        if len(self._sessions.get(account, ())) >= login.max_binds:
-            self._probe_silent(account, now)
-            return BindVerdict(c.ESME_RALYBND, reason=f"the account has its {login.max_binds} sessions already")
-        return BindVerdict(c.ESME_ROK, account)
+        verdict = check_bind(self._accounts, self._guard, address, pdu, now)
+        login = verdict.login
+        if login is not None and len(self.bound.of_login(login)) >= login.settings.max_binds:
+            self._probe_silent(login, now)
+            most = login.settings.max_binds
+            return BindVerdict(c.ESME_RALYBND, reason=f"the login has its {most} sessions already")
+        return verdict
 
     def _note_refusal(self, address: str, pdu: BindPdu, verdict: BindVerdict) -> None:
-        found = self._accounts.by_system_id(pdu.system_id)
-        tap = None if found is None else self._taps.get(found[0])
+        login = self._accounts.by_system_id(pdu.system_id)
+        tap = None if login is None else self._taps.get(login.account)
         if tap is not None:
             tap.note("", f"a bind from {address} was refused: {c.status_name(verdict.status)}, {verdict.reason}")
 
-    def _probe_silent(self, account: str, now: float) -> None:
-        """Sends enquire_link on the account's session that has been silent for longest.
+    def _probe_silent(self, login: SmppLogin, now: float) -> None:
+        """Sends enquire_link on the login's session that has been silent for longest.
 
         So a session whose peer is frozen ends within `PROBE_SECONDS`, and not after three times `enquire_link_seconds`.
         """
-        sessions = self._sessions.get(account)
-        if sessions:
-            protocol = min(sessions, key=lambda protocol: protocol.session.heard_at)
-            protocol.session.probe(now, PROBE_SECONDS)
-            protocol.flush()
+        protocol = min(self.bound.of_login(login), key=lambda protocol: protocol.session.heard_at)
+        protocol.session.probe(now, PROBE_SECONDS)
+        protocol.flush()
 
-    def _receivers_of(self, account: str) -> AccountReceivers:
-        receivers = self._receivers.get(account)
+    def _receivers_of(self, login: SmppLogin) -> AccountReceivers:
+        account = login.account
+        receivers = self._receivers.get((account, login.name))
         if receivers is None:
             accounts = self._accounts
-            receivers = self._receivers[account] = AccountReceivers(
-                QueueKey(account, Channel.SMPP.value),
+            receivers = self._receivers[account, login.name] = AccountReceivers(
+                QueueKey(account, Channel.SMPP.value, login.name),
                 self._flow.store,
                 self._writer,
                 self._clock,
@@ -320,7 +310,7 @@ class CustomerSessions:
     # Submitting
 
     async def _submit(self, protocol: SmppServerProtocol, pdus: list[MessagePdu]) -> None:
-        wanted = self._wanted(protocol.account, pdus)
+        wanted = self._wanted(protocol, pdus)
         if self._flow.decisions.active:
             decided = decided_now(self._flow.decisions, protocol.account, wanted)
             later = [index for index, one in enumerate(decided) if one is None]
@@ -373,7 +363,7 @@ class CustomerSessions:
 
     async def _submit_multi(self, protocol: SmppServerProtocol, pdu: SubmitMultiPdu) -> None:
         account = protocol.account
-        wanted = self._wanted(account, pdu.messages)
+        wanted = self._wanted(protocol, pdu.messages)
         if self._flow.decisions.active:
             wanted = await decide_all(self._flow.decisions, account, wanted)
             if protocol.lost:
@@ -398,11 +388,11 @@ class CustomerSessions:
             # If we stop here, then the messages are dispatched after the start: they are durable.
             self._flow.dispatch(messages)
 
-    def _wanted(self, account: str, pdus: Sequence[MessagePdu]) -> list[Submission | int]:
+    def _wanted(self, protocol: SmppServerProtocol, pdus: Sequence[MessagePdu]) -> list[Submission | int]:
         """Makes a submission of each PDU, or the status that refuses it. Both lists have the same order."""
-        now = self._clock.seconds()
-        wanted = [submission(pdu, now) for pdu in pdus]
-        configured = self._accounts.find(account)
+        now, login = self._clock.seconds(), protocol.receipts_to
+        wanted = [submission(pdu, now, login) for pdu in pdus]
+        configured = self._accounts.find(protocol.account)
         if configured is not None and (sender := configured.senders.default):
             wanted = [one if type(one) is int else with_default_sender(one, sender) for one in wanted]  # type: ignore[arg-type]
         return wanted
@@ -432,13 +422,3 @@ class CustomerSessions:
         except StoreUnavailable as reason:
             return c.ESME_RMSGQFUL if isinstance(reason, StoreFull) else c.ESME_RSYSERR
         return c.ESME_ROK
-
-
-def _within(address: str, networks: Sequence[str]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)

@@ -31,10 +31,11 @@ _REFERENCE_OCTETS: Final = 2
 _unprintable = re.compile(rb"[^ -~]").search
 
 
-def submission(pdu: MessagePdu, now: float) -> Submission | int:
+def submission(pdu: MessagePdu, now: float, login: str = "") -> Submission | int:
     """Makes a submission of a submit_sm or data_sm. Returns the command_status that refuses it if it isn't valid.
 
     :param now: seconds since 1970.
+    :param login: as in `Message`.
     """
     status = _address_status(pdu)
     if status:
@@ -79,6 +80,7 @@ def submission(pdu: MessagePdu, now: float) -> Submission | int:
         # It has two octets (SMPP 3.4 section 5.3.2.17). A longer one is ignored.
         int.from_bytes(reference) if reference and len(reference) <= _REFERENCE_OCTETS else None,
         scheduled_parts,
+        login=login,
     )
 
 

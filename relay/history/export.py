@@ -16,7 +16,7 @@ CONTENT_TYPES: Final[dict[str, bytes]] = {
 }
 _COLUMNS: Final = (
     "id", "account", "reference", "interface", "from", "to", "status", "send_status", "error", "carrier",
-    "carrier_error", "carrier_message_ids", "parts", "accepted_at", "done_at",
+    "carrier_error", "carrier_message_ids", "parts", "accepted_at", "done_at", "price", "currency", "refunded",
 )  # fmt: skip
 #: If a cell begins with one of these, a spreadsheet reads it as a formula, or drops that first character.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -38,7 +38,7 @@ def _cells(view: MessageView) -> list[str]:
     record = record_of(view)
     record["carrier_message_ids"] = " ".join(part.carrier_message_id for part in view.parts if part.carrier_message_id)
     record["parts"] = len(view.parts)
-    return [_safe("" if record[name] is None else str(record[name])) for name in _COLUMNS]
+    return [_safe("" if record.get(name) is None else str(record[name])) for name in _COLUMNS]
 
 
 def _safe(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from relay.values.charge import Charge
 from relay.values.messages import AttemptView, Channel, Message, MessageView, PartView
 from relay.values.states import DELIVERED, SCHEDULED, customer_words
 
@@ -69,6 +70,8 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     :ivar decided_by: the number of the round whose late receipt ended the message; -1: the present one did.
     :ivar tried: the carriers of the earlier rounds.
     :ivar scheduled_at: when the message was to be sent at the earliest; 0.0: at once.
+    :ivar price: of the message, in millionths of `currency`; with "" as currency it has no price.
+    :ivar refunded: whether the price was given back.
     """
 
     parts: list[PartEntry] | None = None
@@ -82,6 +85,9 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     decided_by: int = -1
     tried: list[str] = []
     scheduled_at: float = 0.0
+    price: int = 0
+    currency: str = ""
+    refunded: bool = False
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):
@@ -257,14 +263,17 @@ def entry_of(row: Row, origin: Origin, group: Group, segment: int) -> Entry:
     parts: tuple[bytes, ...] = (b"",)
     url = reference_number = None
     error = group.error
+    charge: Charge | None = None
     if details is not None:
+        if details.currency:
+            charge = Charge(details.price, details.currency)
         url, reference_number, error = details.url, details.user_message_reference, details.error or error
         if details.parts is not None:
             parts *= len(details.parts)
     accepted_at = accepted_at_of(seq)
     message = Message(
         message_id, group.account, accepted_at, accepted_at + validity / 1000.0, origin.head + number[::-1] + b"\0",
-        parts, 0, origin.interface, reference, url, 0, reference_number,
+        parts, 0, origin.interface, reference, url, 0, reference_number, charge=charge,
     )  # fmt: skip
     return Entry(
         seq, message, group.state, group.flags, group.carrier, carrier_id or b"", error,
@@ -311,6 +320,8 @@ def view_of(entry: Entry) -> MessageView:
         reference=message.reference,
         notification_url=message.notification_url,
         carrier_done_at=(entry.carrier_done_at or None) if final else None,
+        charge=message.charge,
+        refunded=details is not None and details.refunded,
         scheduled_at=0.0 if details is None else details.scheduled_at,
     )
 

@@ -37,6 +37,7 @@ from relay.history.history_rounds import (
     take_rounds,
     taken_in_round,
 )
+from relay.store.table.entry_values import REFUNDED
 from relay.store.table.records import (
     SETTLED_DELIVERED,
     SETTLED_GIVEN_UP,
@@ -44,6 +45,7 @@ from relay.store.table.records import (
     Learnt,
     OwedAgain,
     PartSnapshot,
+    Refunded,
     RoundEnded,
     RoundLearnt,
     Settled,
@@ -122,6 +124,9 @@ class HistoryEvents:
                 for message_id in _ids(record.ids):
                     if (known := self._entry(message_id)) is not None:
                         known.flags = known.flags & ~(OWED_WEBHOOK << 4) | OWED_WEBHOOK
+            elif kind is Refunded:
+                if (known := self._entry(record.id)) is not None:
+                    known.rare().refunded = True
             elif kind is RoundEnded:
                 if (known := self._entry(record.id)) is not None:
                     end_round(known, record)
@@ -146,6 +151,7 @@ class HistoryEvents:
             message = Message(
                 s.id, s.account, s.accepted_at, s.expires_at, s.addresses, (b"",) * len(s.parts), 0, s.interface,
                 s.reference, s.notification_url, 0, s.user_message_reference, s.scheduled_at,
+                charge=s.charge,
             )  # fmt: skip
             self.counter += 1
             entry = self._entries[s.id] = Entry(seq_of(s.accepted_at, self.counter), message)
@@ -164,6 +170,7 @@ def _has_details(m: Message) -> bool:
         or m.notification_url is not None
         or m.user_message_reference is not None
         or m.scheduled_at != 0
+        or (m.charge is not None and m.charge.currency != "")
     )
 
 
@@ -178,6 +185,8 @@ def _add_details(entry: Entry) -> None:
         user_message_reference=message.user_message_reference,
         scheduled_at=message.scheduled_at,
     )
+    if message.charge is not None:
+        entry.details.price, entry.details.currency = message.charge.price, message.charge.currency
 
 
 def _replaced(entry: Entry, record: Message) -> None:
@@ -275,6 +284,8 @@ def _take_snapshot(entry: Entry, s: Snapshot) -> None:
     entry.feed_place = s.cursor
     if s.scheduled_at:
         entry.rare().scheduled_at = s.scheduled_at
+    if s.flags & REFUNDED:
+        entry.rare().refunded = True
     given_up = s.flags >> _TABLE_GIVEN_UP_SHIFT & OWED
     notified = entry.flags & OWED << 2
     entry.flags = s.flags & (FINAL | OWED) | given_up << 4 | notified & ~((s.flags & OWED) << 2)

@@ -42,8 +42,16 @@ def record_of(view: MessageView) -> dict[str, Any]:
         **_carrier_done_at(view.carrier_done_at),
         "expires_at": _time(view.expires_at),
         "parts": _parts(view.parts),
+        **_cost(view),
         **({"rounds": [_parts(parts) for parts in view.rounds]} if view.rounds else {}),
     }
+
+
+def _cost(view: MessageView) -> dict[str, Any]:
+    cost = view.cost
+    if cost is None:
+        return {}
+    return {"price": cost.price_text, "currency": cost.currency, "refunded": view.refunded}
 
 
 def _parts(parts: Sequence[PartView]) -> list[dict[str, Any]]:

@@ -6,10 +6,12 @@ from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from relay.accounts.account_settings import OFF_BY_OPERATOR, URL_OFF, SettingProblem, why_off
+from relay.charging.statement import Statement
 from relay.history.message_lists import MessageLists
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
@@ -18,6 +20,7 @@ from relay.http.message_requests import FORMS, not_json
 from relay.http.problems import Problem, invalid_field, refuse_unknown
 from relay.http.types import (
     AccountReport,
+    AccountUseReport,
     Feed,
     NotificationReport,
     ReplayReport,
@@ -262,6 +265,27 @@ class AccountApi:
             error_codes=settings.error_codes,
             messages_a_second=settings.rate,
             burst=settings.burst,
+            use=self._use(account),
+        )
+
+    def statement(self, account: str) -> Statement | None:
+        """What the account has used; None: it has neither quota nor prices."""
+        return self._flow.charging.statement(account, self._store.account_use, self._clock.seconds())
+
+    def _use(self, account: str) -> AccountUseReport | UnsetType:
+        found = self.statement(account)
+        if found is None:
+            return UNSET
+        return AccountUseReport(
+            found.on_day,
+            found.daily,
+            found.in_month,
+            found.monthly,
+            instant(found.day_ends_at),
+            instant(found.month_ends_at),
+            found.time_zone,
+            found.currency or UNSET,
+            found.balance_text if found.prepaid else UNSET,
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Protocol
 
 from relay.accounts.api_keys import KeyRing, Login
+from relay.charging.charging import Charging
 from relay.config.model import Account
 from relay.config.urls import WebUrl
 from relay.decisions.decision_service import Decider
@@ -21,6 +22,7 @@ class SubmissionFlow(Protocol):
     store: Store
     fair_share: FairShare
     decisions: Decider
+    charging: Charging
 
     def prepare(self, account: str, submissions: Sequence[Submission]) -> list[Message | Refused]:
         """Makes a message of each submission, or says why it is refused."""

@@ -3,6 +3,8 @@
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
+from relay.accounts.api_keys import USED_SETTING
+from relay.accounts.login_uses import LoginUses
 from relay.config.model import Limits
 from relay.history.message_lists import MessageLists
 from relay.http.account_calls import AccountApi
@@ -11,7 +13,6 @@ from relay.http.collaborators import Compose, Customers, SubmissionFlow, Webhook
 from relay.http.docs_page import docs_page
 from relay.http.forwarded import TrustedProxies
 from relay.http.inbound_calls import InboundApi
-from relay.http.key_uses import KeyUses
 from relay.http.list_calls import ListCalls
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
@@ -61,8 +62,8 @@ class HttpApi:
         lists: MessageLists | None = None,
     ) -> None:
         logins = Logins(accounts, failed_logins_a_minute, clock.seconds)
-        self.key_uses = KeyUses(flow.store, accounts, clock)
-        logins.key_used = self.key_uses.used
+        self.key_uses = LoginUses(flow.store, accounts, clock, USED_SETTING)
+        logins.key_used = lambda account, key: self.key_uses.used(account, key.id)
         self.router = router = Router(logins)
         self.site = ApiSite(router.handle, limits, clock, turns, proxies)
         self.site.log_in_early = logins.early
@@ -92,7 +93,7 @@ class HttpApi:
             router.add("GET", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
             router.add("POST", "/cgi-bin/sendota", smsbox.refuse_ota, anybody=True)
         if jasmin:
-            calls = Jasmin(messages, preparer, logins)
+            calls = Jasmin(messages, preparer, logins, flow)
             router.add("GET", "/send", calls.send, anybody=True)
             router.add("POST", "/send", calls.send, anybody=True)
             router.add("GET", "/ping", calls.ping, anybody=True)

@@ -16,9 +16,10 @@ from typing import Final, NamedTuple
 from twisted.internet.interfaces import IReactorTime
 
 from relay.http.collaborators import Customers, SubmissionFlow
+from relay.http.message_reports import accepted
 from relay.http.problems import Problem
 from relay.http.types import Accepted, MessageRequest
-from relay.values.ids import id_of_key, id_text
+from relay.values.ids import id_of_key
 from relay.values.messages import MessageView, QueueKey, destination_of
 
 Item = MessageRequest | Problem
@@ -120,7 +121,7 @@ def answer_of(account: str, view: MessageView, item: object) -> Accepted | Probl
     """The answer for an item whose message was accepted before: its id, unless its key belongs to another message."""
     if view.account != account or destination_of(view.addresses) != _digits(item):
         return _conflict()
-    return Accepted(id_text(view.id))
+    return accepted(view)
 
 
 def _digits(item: object) -> bytes:

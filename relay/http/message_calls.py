@@ -18,13 +18,13 @@ from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow
 from relay.http.item_keys import ItemKeys, Repeats, answer_of
 from relay.http.message_preparer import MessagePreparer
-from relay.http.message_reports import report
+from relay.http.message_reports import accepted, report
 from relay.http.message_requests import read_messages
 from relay.http.problems import Problem, ProblemDocument
 from relay.http.types import Accepted, MessageRequest
 from relay.store.api import NO_IDS, AcceptedBefore, Idempotency
 from relay.values.decision import Decision
-from relay.values.ids import id_octets, id_text, parse_id
+from relay.values.ids import id_octets, parse_id
 from relay.values.messages import Message, MessageView, QueueKey, Submission
 from relay.values.states import DELETED
 
@@ -169,7 +169,7 @@ class Messages:
             results[index] = result
         for index, first in repeats.doubles.items():
             other = results[first]
-            results[index] = Accepted(id_text(other.id)) if type(other) is Message else other
+            results[index] = accepted(other) if type(other) is Message else other
         return [results[n] for n in range(len(items))], began_at
 
     async def take(
@@ -236,7 +236,7 @@ class Messages:
             for result in results:
                 if isinstance(result, Problem) and (single or result.status in (429, 503)):
                     raise result
-        if single and messages:
+        if single and messages and messages[0].charge is None:
             body = b'{"id":"%b"}' % id_octets(messages[0].id)
         else:
             answers = [_answer_of(result) for result in results]
@@ -340,4 +340,4 @@ def _repeated(earlier: Idempotency, digest: bytes) -> Reply:
 def _answer_of(result: Message | Problem | Accepted) -> Accepted | ProblemDocument:
     if isinstance(result, Problem):
         return result.document
-    return result if isinstance(result, Accepted) else Accepted(id_text(result.id))
+    return result if isinstance(result, Accepted) else accepted(result)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from relay.http.types import AttemptReport, MessageReport, TriedCarrier
+from relay.http.types import Accepted, AttemptReport, MessageReport, TriedCarrier
 from relay.values.ids import id_text
 from relay.values.instants import instant
-from relay.values.messages import AttemptView, MessageView, PartView, destination_of, source_of
+from relay.values.messages import AttemptView, Message, MessageView, PartView, destination_of, source_of
 from relay.values.states import ENROUTE, SCHEDULED, SCHEDULED_STATUS, customer_words
 from relay.webhooks.body import error_of
 
@@ -16,6 +16,7 @@ from relay.webhooks.body import error_of
 def report(view: MessageView, error_codes: str) -> MessageReport:
     """Makes the report about a message that its customer sees."""
     carrier_error = view.carrier_error.encode("latin-1", "replace")
+    cost = view.cost
     words = customer_words(ENROUTE if view.state == SCHEDULED else view.state, carrier_error)
     if view.waits_for_its_time:
         words = words._replace(status=SCHEDULED_STATUS)
@@ -36,7 +37,18 @@ def report(view: MessageView, error_codes: str) -> MessageReport:
         learnt_at=instant(view.done_at) if view.carrier_done_at and view.done_at is not None else UNSET,
         attempts=[attempt_report(attempt, attempt.status) for attempt in view.attempts],
         tried=[_tried(parts) for parts in view.rounds] if view.rounds else UNSET,
+        price=UNSET if cost is None else cost.price_text,
+        currency=UNSET if cost is None else cost.currency,
+        refunded=UNSET if cost is None else view.refunded,
     )
+
+
+def accepted(message: Message | MessageView) -> Accepted:
+    """The answer about a message that was accepted."""
+    charge = message.charge
+    if charge is None or not charge.currency:
+        return Accepted(id_text(message.id))
+    return Accepted(id_text(message.id), charge.price_text, charge.currency)
 
 
 def _tried(parts: Sequence[PartView]) -> TriedCarrier:

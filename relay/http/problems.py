@@ -76,6 +76,7 @@ _OLDER_PHRASES: Final = {413: "Request Entity Too Large", 422: "Unprocessable En
 STATUS_MEANINGS: Final = {
     400: "The request can't be read.",
     401: "The key is missing or wrong.",
+    402: "The account's balance does not pay for the message.",
     403: "A browser sent it for a page of another site, or the key may not be used for this or from this address.",
     404: "There is no such path, or the account has no such message.",
     405: "The path doesn't allow this method. The header Allow says which it allows.",
@@ -95,6 +96,9 @@ PROBLEM_KINDS: Final = {
     "no-route": "No route leads there",
     "refused": "The operator's rules refuse the message",
     "rate-limit": "Too many messages",
+    "no-price": "There is no price for the number",
+    "no-credit": "The account's balance does not pay for the message",
+    "quota-exceeded": "The account's quota is used up",
     "queue-full": "The relay is busy",
     "idempotency-conflict": "The key was used for another request",
     "idempotency-in-progress": "The same request is under way",
@@ -104,6 +108,10 @@ PROBLEM_KINDS: Final = {
     "key-not-for-this": "The key is not for this",
     "not-cancellable": "The message can't be cancelled any more",
 }
+
+
+#: The statuses of the kinds that the message flow names (`Refused.kind`), if they aren't 422.
+_STATUSES_OF_REFUSALS: Final = {"quota-exceeded": 429, "no-credit": 402}
 
 
 def invalid_field(field: str, detail: str) -> Problem:
@@ -135,10 +143,11 @@ def retry_after(seconds: float) -> tuple[bytes, bytes]:
 
 def of_refusal(refused: Refused) -> Problem:
     """Makes a problem of the message flow's refusal."""
+    headers = (retry_after(refused.retry_after_seconds),) if refused.retry_after_seconds > 0.0 else ()
     if refused.kind:
-        return Problem(422, refused.reason, refused.field, kind=refused.kind)
-    if refused.retry_after_seconds > 0.0:
-        headers = (retry_after(refused.retry_after_seconds),)
+        status = _STATUSES_OF_REFUSALS.get(refused.kind, 422)
+        return Problem(status, refused.reason, refused.field, kind=refused.kind, headers=headers)
+    if headers:
         if refused.command_status == ESME_RTHROTTLED:
             return Problem(429, refused.reason, kind="rate-limit", headers=headers)
         return Problem(503, refused.reason, kind="queue-full", headers=headers)

@@ -132,10 +132,20 @@ class DefaultSenderRequest(MessageRequest, frozen=True, forbid_unknown_fields=Tr
     from_: Annotated[str, Meta(max_length=40)] = field(name="from", default="")
 
 
+#: The description of an amount of money.
+_PRICE: Final = Meta(
+    description="What the message costs, with all its parts, as decimal text. Only there if the account has prices.",
+    examples=["0.07"],
+)
+_CURRENCY: Final = Meta(description="The currency of `price`.", examples=["EUR"])
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """A message was accepted. It is on disk, and its notification will come."""
 
     id: Annotated[str, Meta(description="The message's id, a UUID.", examples=["72b83667-a8f1-4c09-861f-e1ee6dd4561b"])]
+    price: Annotated[str | UnsetType, _PRICE] = UNSET
+    currency: Annotated[str | UnsetType, _CURRENCY] = UNSET
 
 
 class NotificationBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -227,6 +237,11 @@ class MessageReport(msgspec.Struct, frozen=True):
         list[TriedCarrier] | UnsetType,
         Meta(description="The carriers in their order. Only there if it went to another one after one failed."),
     ] = UNSET
+    price: Annotated[str | UnsetType, _PRICE] = UNSET
+    currency: Annotated[str | UnsetType, _CURRENCY] = UNSET
+    refunded: Annotated[
+        bool | UnsetType, Meta(description="Whether the price was given back. Only there if there is a price.")
+    ] = UNSET
 
 
 class MessageList(msgspec.Struct, frozen=True):
@@ -307,6 +322,28 @@ class UrlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
+class AccountUseReport(msgspec.Struct, frozen=True):
+    """What an account has used, and what it may use."""
+
+    messages_today: Annotated[int, Meta(description="Messages accepted today. Those to test numbers don't count.")]
+    messages_a_day: Annotated[int, Meta(description="How many may be; 0: no limit.")]
+    messages_this_month: Annotated[int, Meta(description="Messages accepted in this calendar month.")]
+    messages_a_month: Annotated[int, Meta(description="How many may be; 0: no limit.")]
+    day_ends_at: Annotated[str, Meta(description="When the next day begins. RFC 3339, UTC.")]
+    month_ends_at: Annotated[str, Meta(description="When the next month begins. RFC 3339, UTC.")]
+    time_zone: Annotated[str, Meta(description="Where days and months begin at midnight.", examples=["UTC"])]
+    currency: Annotated[
+        str | UnsetType, Meta(description="The currency of prices. Only there if messages have prices.")
+    ] = UNSET
+    balance: Annotated[
+        str | UnsetType,
+        Meta(
+            description="What is left to pay messages with, as decimal text. Only there if the account is prepaid.",
+            examples=["112.40"],
+        ),
+    ] = UNSET
+
+
 class AccountReport(msgspec.Struct, frozen=True):
     """The account's own settings."""
 
@@ -335,6 +372,10 @@ class AccountReport(msgspec.Struct, frozen=True):
     ]
     messages_a_second: Annotated[float, Meta(description="0: no limit.")]
     burst: Annotated[int, Meta(description="How many messages may be sent at once, within the rate.")]
+    use: Annotated[
+        AccountUseReport | UnsetType,
+        Meta(description="What the account has used. Only there if it has a quota or prices."),
+    ] = UNSET
 
 
 class TestReport(msgspec.Struct, frozen=True):

@@ -108,7 +108,7 @@ def _account(user: Stored, place: str, imported: Imported) -> JasminUser | None:
         if len(set(rates)) > 1:
             imported.leave_out(here, "http_throughput and smpps_throughput differ: the relay has one rate for both")
     if quota := [key for key in _QUOTAS if quotas.get(key) is not None]:
-        imported.leave_out(here, f"{', '.join(quota)}: the relay counts no money and no quotas")
+        imported.leave_out(here, f"{', '.join(quota)}: write quota, prices and prepaid by hand (docs/charging.md)")
     if sender := messages["defaults"].get("source_address"):
         account["senders"] = {"default": plain(sender)}
     filters = messages["value_filters"]

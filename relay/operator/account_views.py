@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from twisted.web.template import Tag
 
+from relay.account_pages.access_forms import login_words
 from relay.account_pages.html import Content, card, duration, el, facts, moment
+from relay.customers.bound_logins import LoginView
 from relay.operator.looks import AccountLook
 from relay.operator.operator_html import action_link, grid, link, number, percent, search_link, word
 from relay.operator.owed import Owed
@@ -90,10 +92,13 @@ def _suspend(account: AccountLook) -> list[Content]:
     return made if account.suspended else [*made, action_link("Suspend", "accounts", account.name, "suspend")]
 
 
-def account_page(account: AccountLook, owed: Owed, given_up: int, since: Content) -> list[Content]:
+def account_page(
+    account: AccountLook, owed: Owed, given_up: int, since: Content, logins: Iterable[LoginView], now: float
+) -> list[Content]:
     """Makes the content of an account's own page.
 
     :param owed: what it is owed.
+    :param logins: its SMPP logins.
     :param given_up: how many finished messages are kept whose notification was given up.
     """
     refused = [(status, f"{count:,}") for status, count in account.refused.items()]
@@ -103,7 +108,7 @@ def account_page(account: AccountLook, owed: Owed, given_up: int, since: Content
         [
             ("State", word("suspended: logins are refused", "bad") if account.suspended else "active"),
             *([("Parts that wait for its end", f"{account.kept:,}")] if account.suspended else []),
-            ("SMPP sessions", f"{account.binds}"),
+            *((f"SMPP login {view.login.settings.system_id}", el("span", *login_words(view, now))) for view in logins),
             ("Rate", f"{account.rate:.1f} a second"),
             ("Accepted", f"{account.accepted:,}"),
             ("Refused", f"{sum(account.refused.values()):,}"),

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from relay.operator.actions import Refusal
 from relay.operator.admin_site import AdminRequest, Reply, json_reply
+from relay.operator.refusal import Refusal
 from relay.store.api import StoreUnavailable
 
 _REASON_CHARACTERS: Final = 200

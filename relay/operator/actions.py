@@ -19,12 +19,15 @@ from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.config.changes import ReloadResult
 from relay.customers.smpp_sessions import CustomerSessions
+from relay.operator.balances import ToppedUpReport, TopUpRequest, check_same, report_of, top_up_of
 from relay.operator.operator_logins import Actor
 from relay.operator.purge import Purged, PurgeRequest, end_messages, messages_of_route, queued_messages
+from relay.operator.refusal import Refusal
 from relay.operator.trace_lines import Kind, TraceView
 from relay.operator.traces import KEPT, Trace, TraceRefused, TraceRequest, Traces
 from relay.routing.explanation import words
 from relay.routing.flow import MessageFlow
+from relay.values.amounts import amount_text
 from relay.values.ids import parse_id
 
 #: The account that has the operator's own settings.
@@ -36,14 +39,6 @@ AUDITED: Final = 1000
 #: The most notifications that one replay sends again, and how many of them in one turn of the reactor.
 MOST_REPLAYED: Final = 100_000
 _REPLAYED_AT_ONCE: Final = 250
-
-
-class Refusal(Exception):
-    """The action can't be done; the text says why, and `status` is HTTP's."""
-
-    def __init__(self, reason: str, status: int = 404) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class AuditRecord(msgspec.Struct, frozen=True):
@@ -267,6 +262,19 @@ class OperatorActions:
             raise Refusal(f"there is no trace {number!r}; the last {KEPT} are kept, until a restart")
         return trace
 
+    async def top_up(self, account: str, wanted: TopUpRequest, by: Actor) -> ToppedUpReport:
+        """Adds an amount to the balance of a prepaid account, once for each key."""
+        self._account(account)
+        flow = self._daemon.flow
+        top_up = top_up_of(flow, account, wanted, self.clock.seconds(), by.user)
+        if all(known.key != top_up.key for known in flow.store.top_ups(account)):
+            what = f"add {amount_text(top_up.amount)} {top_up.currency} to the balance of {account} (key {top_up.key})"
+            await self._record(what, wanted.reason, by)
+        result = await flow.store.top_up(top_up)
+        if result.earlier is not None:
+            check_same(result.earlier, top_up)
+        return report_of(top_up, result.balance, repeated=result.earlier is not None)
+
     async def url_off(self, account: str, reason: str, by: Actor) -> str:
         """Stops posting to an account's notification URL. Its notifications wait until their retry window ends."""
         self._account(account)
@@ -331,6 +339,10 @@ class OperatorActions:
             if account == OPERATOR and name.startswith(_AUDIT)
         ]
         return sorted(records, key=lambda record: -record.number)
+
+    async def record_own(self, what: str, reason: str) -> None:
+        """Records what the relay did by itself."""
+        await self._record(what, reason, Actor("relay", ""))
 
     async def _record(self, what: str, reason: str, by: Actor) -> None:
         if self._numbers is None:

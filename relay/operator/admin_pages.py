@@ -22,7 +22,7 @@ from relay.http.login_limits import LoginLimits
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.operator import page_files
 from relay.operator.action_answers import Done, answered, reason_of
-from relay.operator.actions import Operated, OperatorActions, Refusal, ReplayRequest
+from relay.operator.actions import Operated, OperatorActions, ReplayRequest
 from relay.operator.admin_site import (
     MOST_FAILED_LOGINS,
     AdminRequest,
@@ -33,6 +33,7 @@ from relay.operator.admin_site import (
     json_reply,
     text_reply,
 )
+from relay.operator.balances import BalanceReport, ToppedUpReport, TopUpRequest, balance_report
 from relay.operator.health import readiness
 from relay.operator.message_search import MessageSearch
 from relay.operator.metrics import CONTENT_TYPE, Metrics
@@ -40,14 +41,17 @@ from relay.operator.operator_logins import Actor, InThread, OperatorLogins
 from relay.operator.operator_site import OperatorSite, Outcomes
 from relay.operator.overview import Looked, Observer
 from relay.operator.purge import Purged, PurgeRequest
+from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
+from relay.operator.refusal import Refusal
 from relay.operator.time_line import TimeLine, time_line
 from relay.operator.trace_calls import TraceCalls
 from relay.operator.trace_lines import TraceView
-from relay.routing.explanation import Explanation, explain, instant_of
+from relay.routing.explanation import Explanation, explain
 from relay.runtime.fair_turns import FairTurns
 from relay.store.api import StoreUnavailable
 from relay.text.compose import InvalidText
+from relay.values.instants import instant_of
 
 
 class Administered(Looked, Operated, Protocol):
@@ -109,12 +113,14 @@ class AdminPages:
             ("GET", "route"): self.route,
             ("GET", "receipts"): self.receipts,
             ("GET", "audit"): self.audit,
+            ("GET", "quality"): self.quality,
             ("GET", "carriers"): self.carrier,
             ("GET", "traces"): self._traces.get,
             ("POST", "traces"): self._traces.post,
             ("GET", "configuration"): self.configuration,
             ("POST", "configuration"): self.act_on_configuration,
             ("POST", "carriers"): self.act_on_carrier,
+            ("GET", "accounts"): self.account,
             ("POST", "accounts"): self.act_on_account,
             ("POST", "routes"): self.act_on_route,
         }
@@ -179,6 +185,11 @@ class AdminPages:
         """The records of operators' actions, newest first."""
         return json_reply(await self._actions.audit())
 
+    def quality(self, request: AdminRequest) -> Reply:
+        """/quality[?by=carrier,country,account][&carrier=NAME][&country=CODE][&account=NAME]: what carriers deliver."""
+        by, only = quality_question(request.query)
+        return json_reply(self._observer.quality(by, only))
+
     async def carrier(self, request: AdminRequest) -> Reply:
         """/carriers/NAME: the carrier's state, and how many parts that it took have no receipt yet."""
         match request.path[1:]:
@@ -189,6 +200,19 @@ class AdminPages:
                 return json_reply({"error": f"there is no carrier {name!r}"}, 404)
             case _:
                 return json_reply({"error": "there is /carriers/NAME"}, 404)
+
+    async def account(self, request: AdminRequest) -> Reply:
+        """/accounts/NAME/balance: what the account has used and paid, see `BalanceReport`."""
+        return await answered(self._balance(request))
+
+    async def _balance(self, request: AdminRequest) -> BalanceReport:
+        match request.path[1:]:
+            case [name, "balance"] if name in self._daemon.config.accounts:
+                return balance_report(self._daemon.flow, name, self._observer.seconds())
+            case [name, "balance"]:
+                raise Refusal(f"there is no account {name!r}")
+            case _:
+                raise Refusal("there is /accounts/NAME/balance")
 
     async def configuration(self, request: AdminRequest) -> Reply:
         """/configuration: how the last reload went. /configuration/check: what a reload would do now."""
@@ -213,7 +237,7 @@ class AdminPages:
 
     async def act_on_account(self, request: AdminRequest) -> Reply:
         """POST /accounts/NAME/unbind, /suspend, /unsuspend, /url-off, /url-on with {"reason"}, /purge with
-        `PurgeRequest`, and /replay with `ReplayRequest`."""
+        `PurgeRequest`, /replay with `ReplayRequest`, and /balance with `TopUpRequest`."""
         return self._not_now() or await answered(self._on_account(request))
 
     async def act_on_route(self, request: AdminRequest) -> Reply:
@@ -257,7 +281,7 @@ class AdminPages:
             case _:
                 raise Refusal("the action is /routes/PLACE/purge")
 
-    async def _on_account(self, request: AdminRequest) -> Done | TraceView:
+    async def _on_account(self, request: AdminRequest) -> Done | TraceView | ToppedUpReport:
         actions = self._actions
         match request.path[1:]:
             case [name, "trace"]:
@@ -274,6 +298,9 @@ class AdminPages:
                 return Done(await actions.suspend(name, reason_of(request), request.actor))
             case [name, "unsuspend"]:
                 return Done(await actions.unsuspend(name, reason_of(request), request.actor))
+            case [name, "balance"]:
+                topping_up = msgspec.json.decode(request.body or b"{}", type=TopUpRequest)
+                return await actions.top_up(name, topping_up, request.actor)
             case [name, "replay"]:
                 wanted = msgspec.json.decode(request.body or b"{}", type=ReplayRequest)
                 replayed = await actions.replay(name, wanted, request.actor)
@@ -282,7 +309,8 @@ class AdminPages:
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
                 raise Refusal(
-                    "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, trace, url-off, url-on, replay"
+                    "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, trace, url-off, url-on, "
+                    "replay and balance"
                 )
 
 
@@ -335,6 +363,7 @@ def make_admin_site(
         actions.traces.stop()
 
     daemon.at_stop(end_traces)
+    daemon.quality.record = actions.record_own
     questions = daemon.lists.questions
     outcomes = None if questions is None else HistoryStats(questions, reactor)
     pages = AdminPages(daemon, Metrics(daemon, reactor.seconds), observer, actions, outcomes)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from urllib.parse import urlencode
 
 from twisted.web.template import Tag
 
@@ -172,4 +173,5 @@ def carrier_page(carrier: CarrierLook, receipts_out: int | None, since: Content)
 
 def _messages(name: str) -> Tag:
     refused = search_link("Messages that it refused", carrier=name, status="carrier-reject")
-    return el("span", search_link("Its messages", carrier=name), " · ", refused)
+    quality = el("a", "What it delivers", href=f"/page/quality?{urlencode({'carrier': name})}")
+    return el("span", search_link("Its messages", carrier=name), " · ", refused, " · ", quality)

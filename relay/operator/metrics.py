@@ -27,6 +27,9 @@ from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.decisions.decision_service import Decider
 from relay.history.history import History
+from relay.operator.charging_metrics import balances, quotas, statements
+from relay.operator.quality_metrics import quality_metrics
+from relay.quality.quality_watch import QualityWatch
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
@@ -58,6 +61,7 @@ class Measured(Protocol):
     config: Config
     history: History | None
     not_ready: str
+    quality: QualityWatch
     membership: Membership | None
 
 
@@ -91,6 +95,7 @@ class RelayCollector(Collector):
             "Receipts that a draining carrier still owes, at the last count.",
             (({"carrier": name}, drain.receipts_out or 0) for name, drain in draining_carriers.items()),
         )
+        yield from quality_metrics(daemon.quality)
         if daemon.membership is not None:
             yield from _cluster(daemon.membership.state())
         yield from _store(daemon.flow.store.figures())
@@ -156,11 +161,15 @@ class RelayCollector(Collector):
         yield _histogram(
             "relay_webhook_seconds", "Time that one POST took, answered or not.", [({}, counters.webhook_seconds)]
         )
+        charged = list(statements(daemon.flow, list(accounts), self._clock_seconds()))
+        if charged:
+            yield _gauge("relay_account_balance", "Balances of prepaid accounts.", balances(charged))
+            yield _gauge("relay_account_quota_left", "Messages that the quota still allows now.", quotas(charged))
         sessions = daemon.sessions
         yield _gauge(
             "relay_customer_binds",
             "SMPP sessions that are bound now.",
-            (({"account": name}, sessions.bound_count(name)) for name in accounts),
+            (({"account": name}, sessions.bound.count(name)) for name in accounts),
         )
         yield _gauge(
             "relay_customer_connections", "SMPP connections that are open now.", [({}, sessions.connection_count)]

@@ -16,6 +16,7 @@ from relay.account_pages.page_values import Flash
 NAVIGATION: Final = (
     ("/", "Overview"),
     ("/page/carriers", "Carriers"),
+    ("/page/quality", "Quality"),
     ("/page/accounts", "Accounts"),
     ("/page/messages", "Messages"),
     ("/page/receipts", "Receipts"),

@@ -23,10 +23,11 @@ from relay.operator import (
     configuration_views,
     operator_messages,
     overview_views,
+    quality_views,
     trace_views,
 )
 from relay.operator.action_questions import QUESTIONS
-from relay.operator.actions import OperatorActions, Refusal, ReplayRequest
+from relay.operator.actions import OperatorActions, ReplayRequest
 from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.message_search import MessageSearch
 from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of, question
@@ -34,8 +35,10 @@ from relay.operator.operator_logins import Actor
 from relay.operator.overview import Looked, Observer, Overview
 from relay.operator.owed import OwedNotifications
 from relay.operator.purge import Purged, PurgeRequest
+from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
+from relay.operator.refusal import Refusal
 from relay.operator.trace_lines import Kind, trace_text
 from relay.operator.trace_views import minutes_field
 from relay.operator.traces import TraceRequest
@@ -107,6 +110,10 @@ class OperatorSite:
                     return self._carriers(frame, look)
                 case ["page", "carriers", name]:
                     return await self._carrier(frame, name)
+                case ["page", "quality"]:
+                    by, only = quality_question(request.query)
+                    content = quality_views.quality_page(self._observer.quality(by, only), by, only)
+                    return _page(frame, "Quality", quality_views.PATH, *content)
                 case ["page", "accounts"]:
                     return await self._accounts(frame, look)
                 case ["page", "accounts", name]:
@@ -222,7 +229,9 @@ class OperatorSite:
             raise Refusal(f"There is no account {name!r}.")
         owed = await self._owed.of(name)
         given_up = self._daemon.flow.store.given_up_count(name)
-        return _page(frame, name, "/page/accounts", *account_views.account_page(look, owed, given_up, self._since()))
+        logins, now = self._daemon.sessions.bound.views(name), self._observer.seconds()
+        content = account_views.account_page(look, owed, given_up, self._since(), logins, now)
+        return _page(frame, name, "/page/accounts", *content)
 
     async def _messages(self, request: AdminRequest, frame: Frame) -> Reply:
         asked = {name: value.strip() for name, value in request.query.items() if name != "told" and value.strip()}

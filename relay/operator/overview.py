@@ -1,5 +1,7 @@
 """The state of the daemon as one value, for the page and for `python -m relay status`."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import msgspec
@@ -16,7 +18,8 @@ from relay.operator.health import Readiness, Watched, readiness
 from relay.operator.last_hour import STEP_SECONDS, History
 from relay.operator.looks import AccountLook, CarrierLook
 from relay.operator.metrics import FINAL_WORDS, Measured
-from relay.operator.troubles import Trouble, of_history, of_reload, troubles
+from relay.operator.quality_looks import QualityLooks, quality_looks
+from relay.operator.troubles import Trouble, of_avoided, of_history, of_reload, troubles
 from relay.routing.stale_names import StaleNames
 from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import status_name
@@ -33,6 +36,7 @@ class Overview(msgspec.Struct, frozen=True):
     :ivar wrong: the same troubles in parts.
     :ivar cluster: this relay's place in its cluster; None: it is alone.
     :ivar charts: counts in steps of `step_seconds`, oldest first.
+    :ivar quality: what each carrier delivers, and which carriers are avoided.
     :ivar reload: how the last reload of the configuration file went; None: there was none since the start.
     """
 
@@ -50,6 +54,7 @@ class Overview(msgspec.Struct, frozen=True):
     binds_refused: dict[str, int]
     cluster: ClusterState | None = None
     reload: ReloadResult | None = None
+    quality: QualityLooks | None = None
 
 
 class Webhooks(Protocol):
@@ -104,7 +109,11 @@ class Observer:
         if cluster is not None:
             wrong += [Trouble(text, "", "/") for text in cluster.troubles]
         reload = None if daemon.reloader is None else daemon.reloader.last
-        wrong += [*of_history("" if daemon.history is None else daemon.history.reason), *of_reload(reload)]
+        wrong += [
+            *of_avoided(daemon.quality.avoided),
+            *of_history("" if daemon.history is None else daemon.history.reason),
+            *of_reload(reload),
+        ]
         return Overview(
             version=__version__,
             now=now,
@@ -120,7 +129,12 @@ class Observer:
             cluster=cluster,
             binds_refused={status_name(s): count for s, count in daemon.sessions.binds_refused.items()},
             reload=reload,
+            quality=self.quality(("carrier",)),
         )
+
+    def quality(self, by: Sequence[str], only: Mapping[str, str] = MappingProxyType({})) -> QualityLooks:
+        """What carriers deliver. The arguments are those of `quality_looks`. It takes some milliseconds at the most."""
+        return quality_looks(self._daemon.quality, self._clock.seconds(), by, only)
 
     def carrier(self, name: str) -> CarrierLook | None:
         """The state of one carrier, also of one that drains; None: there is none of this name."""
@@ -210,7 +224,7 @@ class Observer:
         state = daemon.webhooks.url_state(name)
         return AccountLook(
             name=name,
-            binds=daemon.sessions.bound_count(name),
+            binds=daemon.sessions.bound.count(name),
             rate=self.history.rate(f"account.{name}"),
             accepted=sum(counters.accepted.values()),
             refused={status_name(status): count for status, count in counters.refused.items()},

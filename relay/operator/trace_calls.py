@@ -6,8 +6,9 @@ from typing import Final
 import msgspec
 
 from relay.operator.action_answers import answered, reason_of
-from relay.operator.actions import OperatorActions, Refusal
+from relay.operator.actions import OperatorActions
 from relay.operator.admin_site import AdminRequest, Reply, json_reply
+from relay.operator.refusal import Refusal
 from relay.operator.trace_lines import Kind, TraceLine, TraceView
 from relay.operator.traces import TraceRequest
 

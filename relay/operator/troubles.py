@@ -10,6 +10,7 @@ import msgspec
 from relay.config.changes import ReloadResult
 from relay.operator.health import Readiness
 from relay.operator.looks import AccountLook, CarrierLook
+from relay.quality.quality_rules import Avoided
 from relay.routing.stale_names import StaleNames
 
 
@@ -220,6 +221,19 @@ def of_reload(reload: ReloadResult | None) -> Sequence[Trouble]:
     more = f" (and {len(reload.problems) - 1} more)" if len(reload.problems) > 1 else ""
     what = f"the reload at {at:%H:%M:%S} UTC was refused, and the old configuration holds: {reload.problems[0]}{more}"
     return [Trouble(what, "Correct the file and reload: python -m relay reload", "/page/configuration")]
+
+
+def of_avoided(avoided: Iterable[Avoided]) -> list[Trouble]:
+    """What is wrong with carriers that routes avoid."""
+    return [
+        Trouble(
+            f"The route for {each.route} avoids {each.carrier}, which delivered {each.share:.0%} of {each.messages} "
+            "messages",
+            f"It comes back by itself when it delivers {each.back_at:.0%}. Ask the carrier",
+            "/page/quality",
+        )
+        for each in avoided
+    ]
 
 
 def of_history(reason: str) -> Sequence[Trouble]:

@@ -11,7 +11,7 @@ words that mean the same at every carrier. The configuration can add others. An 
 final, because a wrong guess would be final for the customer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import asdict
@@ -165,15 +165,26 @@ class CarrierIds:
     :raises ValueError: the dialect isn't valid, see `resolve`.
     """
 
-    __slots__ = ("_text_first", "response_key", "text_key", "tlv_key")
+    __slots__ = ("_as_written", "_text_first", "response_key", "text_key", "tlv_key")
 
     def __init__(self, dialect: Dialect) -> None:
         dialect = resolve(dialect)
         receipt_id = dialect.receipt_id or IdForm()
         self.response_key: Canonical = canonical(dialect.response_id or IdForm())
+        #: Whether ids of small letters and digits are their own keys.
+        self._as_written = self.response_key in (_folded, _stripped)
         self.text_key: Canonical = canonical(receipt_id)
         self.tlv_key: Canonical = self.text_key if dialect.tlv_id is None else canonical(dialect.tlv_id)
         self._text_first = bool(dialect.prefer_text_id)
+
+    def response_keys(self, message_ids: Sequence[bytes]) -> Sequence[bytes]:
+        """The `response_key` of each of these ids."""
+        if self._as_written:
+            joined = b"".join(message_ids)
+            # Usual ids are their own keys. One look at all of them saves a call for each.
+            if joined.isalnum() and joined == joined.lower() and max(map(len, message_ids)) <= MAX_ID_OCTETS:
+                return message_ids
+        return list(map(self.response_key, message_ids))
 
     def candidates(self, tlv_id: bytes, text_id: bytes) -> tuple[bytes, ...]:
         """The canonical ids under which a receipt is looked up, most trusted first.

@@ -66,19 +66,24 @@ def failover_rule(failover: Failover | None) -> FailoverRule | None:
 class CarrierOrder:
     """Finds the order of one route's carriers for a number. It never changes.
 
-    :ivar fixed: the order for all numbers; None if the route has weights.
+    :param avoided: the carriers that stand behind all others, because they deliver too little.
+    :param salt: says which numbers are in the trickle. For these numbers no carrier is avoided.
+    :ivar fixed: the order for all numbers; None if the route has weights, or avoids a carrier.
     :ivar source: as in `RouteCarriers`.
     :raises relay.text.compose.InvalidText: `replace_sender` can't be sent.
     """
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, avoided: Collection[str] = (), salt: int = 0) -> None:
+        self._avoided = avoided
+        self._trickle = 0.0 if route.quality is None else route.quality.trickle
+        self._salt = b"trickle %d" % salt
         self._spill_over_seconds = route.spill_over_seconds
         self.source = source_address(route.replace_sender) if route.replace_sender else b""
         self.failover = failover_rule(route.failover)
         self._places = [{place: 1.0} if isinstance(place, str) else place for place in route.carriers]
         self._orders: dict[tuple[str, ...], tuple[str, ...]] = {}
         weighted = any(len(place) > 1 for place in self._places)
-        self.fixed = None if weighted else self._order(tuple(route.carrier_names))
+        self.fixed = None if weighted or avoided else self._order(tuple(route.carrier_names))
 
     def of(self, number: bytes) -> tuple[str, ...]:
         """Returns the carriers for a destination, the preferred one first. Equal orders are the same object.
@@ -91,6 +96,9 @@ class CarrierOrder:
         names: list[str] = []
         for place in self._places:
             names += sorted(place, key=lambda name: _score(name, place[name], number)) if len(place) > 1 else place
+        if self._avoided and _hash(self._salt, number) >= self._trickle * _HASH_RANGE:
+            # Sorting keeps the order of the others.
+            names.sort(key=self._avoided.__contains__)
         return self._order(tuple(names))
 
     def _order(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -113,6 +121,10 @@ def _score(name: str, weight: float, number: bytes) -> float:
 
     Each carrier has the lowest score for its weight's share of all numbers.
     """
-    hashed = int.from_bytes(blake2b(number, digest_size=_HASH_BYTES, key=name.encode()).digest())
+    hashed = _hash(name.encode(), number)
     # Above 0 and below 1, so that the logarithm exists and is below 0.
     return -math.log((hashed + 0.5) / (_HASH_RANGE + 1.0)) / weight
+
+
+def _hash(key: bytes, number: bytes) -> int:
+    return int.from_bytes(blake2b(number, digest_size=_HASH_BYTES, key=key).digest())

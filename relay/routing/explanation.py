@@ -64,6 +64,9 @@ def explain(
     decision = f"routes[{chosen.index}] takes the message: {', then '.join(carriers)}."
     if chosen.order.fixed is None:
         decision += " The weights and the number decide this order; it is the same for each message to this number."
+    if chosen.avoided:
+        avoided = " and ".join(name for name in chosen.route.carrier_names if name in chosen.avoided)
+        decision += f" The route avoids {avoided} now: it delivers too little, and gets a trickle of the numbers."
     if chosen.route.replace_sender:
         decision += f" The sender becomes {chosen.route.replace_sender}."
     if chosen.route.failover is not None:
@@ -118,15 +121,3 @@ def words(route: Route) -> str:
     keys = ("account", "sender", "tag", "hours", "prefix")
     said = [f"{key} {value!r}" for key in keys if (value := getattr(route, key))]
     return ", ".join(said) or "all numbers"
-
-
-def instant_of(text: str) -> float | None:
-    """Reads a time such as 2026-03-01T22:30Z. Returns seconds since 1970.
-
-    Returns None if the text is no time, or has no offset from UTC.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.timestamp() if moment.tzinfo is not None else None

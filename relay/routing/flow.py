@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from relay.charging.charging import Charging, Meter
 from relay.config.sender_patterns import AllowedSenders
 from relay.decisions.decision_service import Decider, NoDecisions
 from relay.routing.cancelled import CancelledMessages
@@ -31,6 +32,7 @@ from relay.smpp.message_codec import with_source
 from relay.store.api import NO_IDS, AcceptedBefore, Idempotency, Store, StoreFull, StoreUnavailable
 from relay.text.text_form import PLAIN, TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
+from relay.values.charge import Charge
 from relay.values.counters import Counters
 from relay.values.failover_rule import FailoverRule
 from relay.values.ids import RandomBytes, new_ids
@@ -99,9 +101,12 @@ class MessageFlow:
         most_scheduled: int = 100_000,
         gate: WorkGate = ALWAYS_OPEN,
         decisions: Decider | None = None,
+        charging: Charging | None = None,
     ) -> None:
         #: Decides about messages before `prepare`. Whoever calls `prepare` asks it first.
         self.decisions: Decider = decisions or NoDecisions()
+        #: What accounts may use, and what their messages cost. A reload changes it.
+        self.charging = charging or Charging({}, {})
         self._most_scheduled = most_scheduled
         self._senders_of = senders_of
         self.gate = gate
@@ -214,8 +219,14 @@ class MessageFlow:
         later = 0
         new_source = b""
         failover: FailoverRule | None = None
+        meter: Meter | None = None
+        terms = self.charging.terms(account)
+        if terms is not None:
+            meter = Meter(terms, self.store.account_use(account), now)
+        charge: Charge | Refused | None
         for message_id, s in zip(ids, submissions, strict=True):
             scheduled_at: float = 0
+            charge = None
             parts = s.parts
             if s.tags:
                 carriers = self.routes.carriers_of(s.addresses, account, now, s.tags)
@@ -252,6 +263,13 @@ class MessageFlow:
             elif not (room or scheduled_at):
                 self.counters.account(account).refuse(ESME_RMSGQFUL)
                 result.append(Refused(ESME_RMSGQFUL, "", "The queues to the carriers are full; try again later.", 5.0))
+            elif (
+                meter is not None
+                and type(carriers) is not SetEnding
+                and type(charge := meter.admit(s.addresses, parts)) is Refused
+            ):
+                self.counters.account(account).refuse(charge.command_status)
+                result.append(charge)
             else:
                 expires_at = default_expiry if s.validity_seconds is None else now + s.validity_seconds
                 expires_at += s.scheduled_seconds
@@ -275,6 +293,8 @@ class MessageFlow:
                         s.tags,
                         # The time in the body would be over for the next carrier.
                         None if parts is s.scheduled_parts else failover,
+                        charge=charge,
+                        login=s.login,
                     )
                 )
         return result + throttled if throttled else result
@@ -295,7 +315,8 @@ class MessageFlow:
         begun_at = self._clock.seconds()
         counters = self.counters
         try:
-            before = await self.store.accept(messages, idempotency, repeatable)
+            day = self.charging.day(messages[0].account, begun_at) if messages else 0
+            before = await self.store.accept(messages, idempotency, repeatable, day)
         except StoreUnavailable as reason:
             if messages:
                 status = ESME_RMSGQFUL if isinstance(reason, StoreFull) else ESME_RSYSERR

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo
+
+from relay.config.time_zones import time_zone
 
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY_MINUTES: Final = 1440
@@ -36,7 +37,7 @@ class Hours:
         begin, end = _minute(times[0], times[1]), _minute(times[2], times[3])
         if begin in (end, _DAY_MINUTES):
             raise ValueError(f"{text!r} holds at no time; {_EXAMPLE}")
-        self._zone = _zone(zone)
+        self._zone = time_zone(zone)
         length = end - begin if end > begin else end + _DAY_MINUTES - begin
         starts = [day * _DAY_MINUTES + begin for day in _days(days)]
         #: Minutes of the week in local time, from Monday 00:00.
@@ -118,12 +119,3 @@ def _days(text: str | None) -> list[int]:
             raise ValueError(f"{item!r} is no day; write days such as Mon-Fri, Sat or Sat,Sun") from None
         days += [(begin + n) % 7 for n in range((end - begin) % 7 + 1)]
     return days
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        raise ValueError(
-            f"{name!r} is no time zone that this machine knows; write one such as Europe/London or UTC"
-        ) from None

@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 
 from relay.config.model import Route
+from relay.config.prefix_table import PrefixTable
 from relay.config.sender_patterns import SenderPattern
 from relay.routing.carrier_order import CarrierOrder
 from relay.routing.hours import hours_of
 from relay.routing.number_lists import NumberLists
-from relay.routing.prefix_table import PrefixTable
 from relay.routing.set_endings import NO_ENDINGS, Endings, or_carriers
 from relay.values.messages import destination_of, source_of
 
@@ -27,6 +27,9 @@ from relay.values.messages import destination_of, source_of
 Chooser = Callable[[bytes], tuple[str, ...]]
 #: For this many senders, an account's groups are remembered. When there are this many, all are dropped.
 _KEPT_SENDERS: Final = 10_000
+
+#: No route avoids a carrier.
+NOBODY_AVOIDED: Final[Mapping[int, Collection[str]]] = {}
 
 #: The conditions that decide, the most important first: account, sender, tag, hours.
 Rank = tuple[bool, tuple[int, int], bool, bool]
@@ -36,17 +39,19 @@ class CompiledRoute:
     """Holds a route of the configuration in a form for quick matching.
 
     :ivar index: its place in the configuration, counted from 0.
+    :param avoided: as in `CarrierOrder`; likewise `salt`.
     :ivar rank: says which conditions the route has. A route with a higher rank goes first.
     :raises ValueError: `hours` or `sender` can't be read.
     """
 
-    def __init__(self, index: int, route: Route) -> None:
+    def __init__(self, index: int, route: Route, avoided: Collection[str] = (), salt: int = 0) -> None:
         self.index = index
+        self.avoided = avoided
         self.route = route
         self.prefix = route.prefix.encode()
         self.sender = SenderPattern(route.sender) if route.sender else None
         self.hours = hours_of(route.hours) if route.hours else None
-        self.order = CarrierOrder(route)
+        self.order = CarrierOrder(route, avoided, salt)
         sender_rank = self.sender.rank if self.sender is not None else (0, 0)
         self.rank: Rank = (bool(route.account), sender_rank, bool(route.tag), self.hours is not None)
 
@@ -151,6 +156,7 @@ class Routes:
 
     :param lists: the lists of numbers, with their tags.
     :param endings: the test numbers of accounts, see `relay.routing.set_endings`.
+    :param avoided: by the route's index: the carriers that it tries last. `salt` is as in `CarrierOrder`.
     :ivar compiled: the routes in the order of the file.
     """
 
@@ -159,12 +165,18 @@ class Routes:
         routes: Sequence[Route],
         lists: NumberLists | None = None,
         endings: Mapping[str, Endings] = NO_ENDINGS,
+        avoided: Mapping[int, Collection[str]] = NOBODY_AVOIDED,
+        salt: int = 0,
     ) -> None:
         self.lists = lists
+        #: Whether a route avoids a carrier now.
+        self.avoids = bool(avoided)
         self._endings = endings
         #: Returns the name of the list that refuses a number. None: no list refuses numbers.
         self.refuses = lists.refuses if lists is not None and lists.refuse else None
-        self.compiled = [CompiledRoute(index, route) for index, route in enumerate(routes)]
+        self.compiled = [
+            CompiledRoute(index, route, avoided.get(index, ()), salt) for index, route in enumerate(routes)
+        ]
         #: True if a route replaces senders.
         self.replace_senders = any(route.order.source for route in self.compiled)
         self._plain: PrefixTable[tuple[str, ...]] | None = None
@@ -176,6 +188,10 @@ class Routes:
         names = {route.account for route in routes}
         self._by_account = {name: _AccountRoutes(self._open_to(name), lists) for name in names if name}
         self._others = _AccountRoutes(self._open_to(""), lists)
+
+    def avoiding(self, avoided: Mapping[int, Collection[str]], salt: int) -> "Routes":
+        """Makes the same routes, which try these carriers last. The arguments are those of the constructor."""
+        return Routes([route.route for route in self.compiled], self.lists, self._endings, avoided, salt)
 
     def _open_to(self, account: str) -> list[CompiledRoute]:
         return [route for route in self.compiled if route.route.account in ("", account)]

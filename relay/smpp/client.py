@@ -15,7 +15,7 @@ from relay.smpp.connection import SessionProtocol
 from relay.smpp.session import Role, SessionLimits
 from relay.smpp.tapping import begin_tap, end_tap
 from relay.values import smpp_constants as c
-from relay.values.pdus import Answered, BindRefused, Bound, Ended, Event, LateAnswer, MessagePdu
+from relay.values.pdus import Accepted, Answered, BindRefused, Bound, Ended, Event, LateAnswer, MessagePdu
 from relay.values.wire_tap import WireTap
 
 _BIND_NAMES: Final = {
@@ -36,6 +36,9 @@ class CarrierBind(Protocol):
 
     def answered(self, protocol: "SmppClientProtocol", answers: list[Answered]) -> None:
         """Responses to our requests have come."""
+
+    def accepted(self, protocol: "SmppClientProtocol", accepted: Accepted) -> None:
+        """Responses to our submit_sm have come, and all say ESME_ROK."""
 
     def late_answers(self, protocol: "SmppClientProtocol", answers: list[LateAnswer]) -> None:
         """Responses have come after the response timeout."""
@@ -101,6 +104,9 @@ class SmppClientProtocol(SessionProtocol):
 
     def answers_received(self, answers: list[Answered]) -> None:
         self._owner.answered(self, answers)
+
+    def requests_accepted(self, accepted: Accepted) -> None:
+        self._owner.accepted(self, accepted)
 
     def late_answers_received(self, answers: list[LateAnswer]) -> None:
         self._owner.late_answers(self, answers)

@@ -15,6 +15,7 @@ from zope.interface import implementer
 from relay.runtime.direct_write import write_at_once
 from relay.smpp.session import Role, Session, SessionLimits
 from relay.values.pdus import (
+    Accepted,
     Answered,
     BindRefused,
     Ended,
@@ -88,15 +89,20 @@ class SessionProtocol(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         session = self.session
-        events = session.receive(data, self.clock.seconds())
+        events: list[Event] = []
+        messages: list[MessagePdu] = []
+        session.receive_batches(data, self.clock.seconds(), events, messages)
         if events:
-            self.events_received(events)
+            self.events_received(events, messages)
             while session.held and not self._closing:
                 # A bind was answered. Now the PDUs that followed it in the same read are handled.
-                events = session.receive(b"", self.clock.seconds())
-                if not events:
+                events, messages = [], []
+                session.receive_batches(b"", self.clock.seconds(), events, messages)
+                if not events and not messages:
                     break
-                self.events_received(events)
+                self.events_received(events, messages)
+        elif messages:
+            self.messages_received(messages)
         self.flush()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
@@ -206,35 +212,26 @@ class SessionProtocol(protocol.Protocol):
 
     # Events, sorted into batches
 
-    def events_received(self, events: list[Event]) -> None:
-        """Handles the events of one read, or of a timer.
+    def events_received(self, events: list[Event], messages: Sequence[MessagePdu] = ()) -> None:
+        """Handles the events of one read, or of a timer, and the messages of the read that are not among the events.
 
         Binds and queries are handled one by one, in order. Then the batches are handled: responses before messages.
         A receipt may be in the same read as the response that has its id, and the table must have the id first. The end
         of the session is handled last.
         """
-        # Most reads have events of one kind. The list is passed on unchanged, which takes 0.03 µs for each event. To
-        # sort them takes 0.07 µs.
-        kinds = set(map(type, events))
-        if kinds == {MessagePdu}:
-            self.messages_received(events)  # type: ignore[arg-type]
-        elif kinds == {Answered}:
-            self.answers_received(events)  # type: ignore[arg-type]
-        else:
-            self._sort(events)
-
-    def _sort(self, events: list[Event]) -> None:
-        """Sorts events of several kinds into batches, and handles each batch."""
+        accepted: list[Accepted] = []
         answers: list[Answered] = []
-        messages: list[MessagePdu] = []
+        others: list[MessagePdu] = []
         late: list[LateAnswer] = []
         unanswered: list[object] = []
         ended: Ended | None = None
         closing = False
         for event in events:
             kind = type(event)
-            if kind is MessagePdu:
-                messages.append(event)  # type: ignore[arg-type]
+            if kind is Accepted:
+                accepted.append(event)  # type: ignore[arg-type]
+            elif kind is MessagePdu:
+                others.append(event)  # type: ignore[arg-type]
             elif kind is Answered:
                 answers.append(event)  # type: ignore[arg-type]
             elif isinstance(event, Unanswered):
@@ -248,12 +245,14 @@ class SessionProtocol(protocol.Protocol):
             else:
                 self.event_received(event)
                 closing = closing or isinstance(event, BindRefused)
+        for batch in accepted:
+            self.requests_accepted(batch)
         if answers:
             self.answers_received(answers)
         if late:
             self.late_answers_received(late)
-        if messages:
-            self.messages_received(messages)
+        if messages or others:
+            self.messages_received([*others, *messages] if others else list(messages))
         if unanswered:
             self.requests_unanswered(unanswered)
         if ended is not None:
@@ -274,6 +273,10 @@ class SessionProtocol(protocol.Protocol):
     def answers_received(self, answers: list[Answered]) -> None:
         """Handles the responses of one read to our requests."""
         raise NotImplementedError
+
+    def requests_accepted(self, accepted: Accepted) -> None:
+        """Handles responses that all say ESME_ROK. By default, as `answers_received` handles others."""
+        self.answers_received(accepted.each())
 
     def event_received(self, event: Event) -> None:
         """Handles a bind, the answer to our bind, or a query. All other events come in batches."""

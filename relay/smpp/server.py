@@ -10,7 +10,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from relay.runtime.fair_share import HEAVY_BYTES, FairShare
 from relay.smpp.connection import SLOW_SECONDS, SessionProtocol
 from relay.smpp.session import Role, SessionLimits
-from relay.values.pdus import Answered, BindPdu, Ended, Event, MessageIdPdu, MessagePdu, SubmitMultiPdu
+from relay.values.pdus import Accepted, Answered, BindPdu, Ended, Event, MessageIdPdu, MessagePdu, SubmitMultiPdu
 
 
 class CustomerSide(Protocol):
@@ -34,6 +34,9 @@ class CustomerSide(Protocol):
     def answered(self, protocol: "SmppServerProtocol", answers: list[Answered]) -> None:
         """Handles responses to our deliver_sm."""
 
+    def accepted(self, protocol: "SmppServerProtocol", accepted: Accepted) -> None:
+        """Handles responses to our deliver_sm that all say ESME_ROK."""
+
     def unanswered(self, protocol: "SmppServerProtocol", tokens: Sequence[object]) -> None:
         """Handles the tokens of deliver_sm that will get no response any more."""
 
@@ -49,6 +52,10 @@ class SmppServerProtocol(SessionProtocol):
 
     #: The account; "": the connection isn't bound yet.
     account = ""
+    #: The name of the account's login that has bound; "": the first one.
+    login = ""
+    #: The login that gets the receipts of the session's messages.
+    receipts_to = ""
     #: The interface_version of the customer's bind.
     interface_version = 0x34
 
@@ -87,6 +94,9 @@ class SmppServerProtocol(SessionProtocol):
 
     def answers_received(self, answers: list[Answered]) -> None:
         self._side.answered(self, answers)
+
+    def requests_accepted(self, accepted: Accepted) -> None:
+        self._side.accepted(self, accepted)
 
     def event_received(self, event: Event) -> None:
         if isinstance(event, BindPdu):

@@ -5,13 +5,14 @@ Theory of operation. A session has a role (SERVER: the peer binds to us; CLIENT:
 for `deadline`, and calls `check_time` then. Nothing in the session waits. A read leads to one list of events and one
 write, however many PDUs it has.
 
-Every PDU goes through the loop in `receive`. The loop finds the frames, and handles two kinds of PDU itself: responses
-to our messages, and the message request that the peer sends (submit_sm to a server, deliver_sm to a client). `_other`
+Every PDU goes through the loop in `receive_batches`. The loop finds the frames, and handles two kinds of PDU itself:
+responses to our messages, and the message request that the peer sends (submit_sm to a server, deliver_sm to a client).
+If several of a kind follow each other with the same length, they are read together (`relay.smpp.runs`). `_other`
 handles all others. Read on in `relay.smpp.rules` (tables: which request may come when), `relay.smpp.lifecycle` (the
 state and its deadlines), `relay.smpp.window` (our unanswered requests) and `relay.smpp.outgoing` (sending).
 """
 
-from typing import Final
+from typing import Any, Final
 
 from relay.smpp import other_codec
 from relay.smpp.framing import FramingError
@@ -19,8 +20,18 @@ from relay.smpp.lifecycle import SessionLimits
 from relay.smpp.message_codec import RESPONSE_ROWS, decode_damaged_receipt, decode_message, submit_body_from_data_sm
 from relay.smpp.outgoing import OutgoingSession
 from relay.smpp.rules import HEADER_OCTETS, Role, SessionState, header, refusal, refusal_status
+from relay.smpp.runs import decode_run, end_of_run
 from relay.values import smpp_constants as c
-from relay.values.pdus import Answered, BindPdu, BindRefused, Bound, CodecError, Event, SubmitMultiPdu
+from relay.values.pdus import (
+    Accepted,
+    Answered,
+    BindPdu,
+    BindRefused,
+    Bound,
+    CodecError,
+    Event,
+    SubmitMultiPdu,
+)
 
 __all__ = ["Role", "Session", "SessionLimits", "SessionState"]
 
@@ -40,7 +51,19 @@ class Session(OutgoingSession):
     """
 
     def receive(self, data: bytes, now: float) -> list[Event]:
-        """Takes the octets of a read. Returns their events, in order of arrival. Never raises.
+        """Takes the octets of a read. Returns their events, in order of arrival, one for each PDU. Never raises."""
+        batches: list[Event] = []
+        self.receive_batches(data, now, batches, batches)
+        events: list[Event] = []
+        for event in batches:
+            events += event.each() if isinstance(event, Accepted) else [event]
+        return events
+
+    def receive_batches(self, data: bytes, now: float, events: list[Event], messages: list[Any]) -> None:
+        """Takes the octets of a read, and adds their events to two lists, in order of arrival. Never raises.
+
+        :param messages: gets the usual message requests. So nobody has to sort hundreds of events by their kind.
+        :param events: gets all other events, and may be the same list.
 
         The session itself answers enquire_link, requests in the wrong state (ESME_RINVBNDSTS), bodies that can't be
         decoded (with the status that says why), unknown commands (generic_nack ESME_RINVCMDID), and requests beyond
@@ -50,15 +73,15 @@ class Session(OutgoingSession):
         """
         life = self._life
         if life.over:
-            return []
+            return
         if life.bind_offered is not None:
-            return self._hold(data, 0)
+            events += self._hold(data, 0)
+            return
         self.held = False
         if self._remainder.octets:
             data = self._remainder.complete(data)
             if not data:
-                return []
-        events: list[Event] = []
+                return
         unpack_header = header.unpack_from
         waiting = self._window.waiting
         message_request = life.message_request
@@ -68,6 +91,8 @@ class Session(OutgoingSession):
         max_pending = self._limits.pending_requests
         end = len(data)
         at = 0
+        #: Up to here, messages are read alone: they are no run.
+        alone_to = 0
         quiet_octets = 0
         while end - at >= 16:
             length, command_id, status, sequence_number = unpack_header(data, at)
@@ -75,15 +100,24 @@ class Session(OutgoingSession):
             if next_at > end or length < 16 or length > max_octets:
                 break
             if command_id == message_request:
+                if at >= alone_to and data.startswith(data[at : at + 8], next_at):
+                    alone_to = end_of_run(data, at, length)
+                    run_end = min(alone_to, at + (max_pending - pending) * length)
+                    run = decode_run(command_id, data, at, run_end, length) if run_end > next_at else None
+                    if run is not None:
+                        messages += run
+                        pending += len(run)
+                        at = run_end
+                        continue
                 if pending >= max_pending:
                     self._throttle(command_id, sequence_number)
                 else:
                     try:
-                        events.append(decode_message(command_id, sequence_number, data[at + 16 : next_at]))
+                        messages.append(decode_message(command_id, sequence_number, data[at + 16 : next_at]))
                         pending += 1
                     except CodecError as e:
                         body = data[at + 16 : next_at]
-                        if self._damaged(command_id, e.command_status, sequence_number, body, events):
+                        if self._damaged(command_id, e.command_status, sequence_number, body, messages):
                             pending += 1
             elif command_id == message_response:
                 if length in RESPONSE_ROWS and data.startswith(data[at : at + 8], next_at):
@@ -103,7 +137,7 @@ class Session(OutgoingSession):
                 self._pending = pending
                 self._other(command_id, status, sequence_number, data[at + 16 : next_at], now, events)
                 if life.over:
-                    return events
+                    return
                 pending = self._pending
                 message_request = life.message_request
                 if life.bind_offered is not None:
@@ -123,19 +157,19 @@ class Session(OutgoingSession):
             except FramingError as e:
                 self._output.append(refusal(c.GENERIC_NACK, e.command_status, e.sequence_number))
                 self._end(str(e), events)
-        return events
 
     def _damaged(
-        self, command_id: int, command_status: int, sequence_number: int, body: bytes, events: list[Event]
+        self, command_id: int, command_status: int, sequence_number: int, body: bytes, messages: list[Any]
     ) -> bool:
         """Handles a message whose body can't be decoded: refuses it, unless it is a receipt.
 
-        A receipt gives an event (true) with what can be read, because the carrier would only send the same again.
+        A receipt is added to `messages` with what can be read (true), because the carrier would only send the same
+        again.
         """
         if self._role is Role.CLIENT:
             pdu = decode_damaged_receipt(command_id, sequence_number, body)
             if pdu is not None:
-                events.append(pdu)
+                messages.append(pdu)
                 return True
         self._refuse(command_id, command_status, sequence_number)
         return False

@@ -1,7 +1,7 @@
 """The interface of the store, which knows the state of every message, and makes everything durable.
 
 All packages above (message flow, carriers, customers, webhooks, API) use only this interface. They may not assume that
-the store is in the same process. The interface has five facets; code that needs one facet uses only that one.
+the store is in the same process. The interface has six facets; code that needs one facet uses only that one.
 `tests/store_contract.py` is the contract as a test suite, which runs against every store.
 
 The contract
@@ -23,7 +23,8 @@ The contract
 * `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). The store tries again by
   itself; its figures say when it is writable. The calls differ in what has happened then:
 
-  * `accept` and `put_setting` ask for a change. It has not happened, and the caller answers "not now" in its protocol.
+  * `accept`, `put_setting` and `top_up` ask for a change. It has not happened, and the caller answers "not now" in its
+    protocol.
   * `submitted`, `end`, `query_outcomes`, `settle` and `notify_again` report events. The store knows them, and makes
     them durable as soon as it can. The caller must not repeat the call.
   * `receipts` and `reread` may be either. The caller refuses the receipts. When the carrier sends them again, they may
@@ -41,6 +42,8 @@ from typing import Protocol
 
 import msgspec
 
+from relay.values.charge import AccountUse, ToppedUp, TopUp
+from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -216,7 +219,11 @@ class MessageStore(Protocol):
     """The facet for the message flow and the carriers: messages are accepted, submitted, receipted and ended."""
 
     def accept(
-        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+        self,
+        messages: Sequence[Message],
+        idempotency: Idempotency | None = None,
+        repeatable: Set[bytes] = NO_IDS,
+        day: int = 0,
     ) -> Awaitable[AcceptedBefore | None]:
         """Accepts messages. When the awaitable fires, they are durable, and so is what was accepted before. None:
         nothing of it had been accepted before.
@@ -229,6 +236,8 @@ class MessageStore(Protocol):
             that one is the result.
         :param repeatable: the ids of those messages whose ids were made of customers' keys. Messages that the store
             knows by these ids are in the result.
+        :param day: the day on which the messages that have a charge count for their account, as in `AccountUse`; 0:
+            they don't count. All messages are of one account then. What they cost is taken from its balance.
         :raises StoreFull, StoreUnavailable: through the awaitable.
         """
 
@@ -451,6 +460,12 @@ class StoreQueries(Protocol):
         None: no notification of a final state is owed. Each call reads the account's finished messages up to it.
         """
 
+    def ended_counts(self, after: int, limit: int) -> Awaitable[EndedCounts]:
+        """Counts how messages of all accounts ended, from the one after a place in the feed on. At most `limit` places.
+
+        Only durable endings count, each once. Messages that have left the table meanwhile may be missing.
+        """
+
     def orphans(self, limit: int) -> Awaitable[Sequence[Receipt]]:
         """The latest receipts that wait for their id, newest first."""
 
@@ -514,5 +529,21 @@ class InboundStore(Protocol):
         (`InboundMessage.cursor`). Their cursors and those of `StoreQueries.feed` are places in one feed."""
 
 
-class Store(MessageStore, NotificationStore, StoreQueries, InboundStore, SettingsStore, Protocol):
-    """All five facets, for the daemon, and for the few objects that need more than one."""
+class ChargingStore(Protocol):
+    """The facet for quotas and balances. What messages cost comes with `MessageStore.accept`."""
+
+    def account_use(self, account: str) -> AccountUse:
+        """What the account has used. It takes a moment only, and sees all earlier calls, as all queries do."""
+
+    def top_up(self, top_up: TopUp) -> Awaitable[ToppedUp]:
+        """Adds an amount to an account's balance, once for each key: a repeat changes nothing, and says so.
+
+        :raises StoreUnavailable: through the awaitable; nothing was changed.
+        """
+
+    def top_ups(self, account: str) -> Sequence[TopUp]:
+        """The latest top-ups of the account, newest first. A key that is older than these is not recognized."""
+
+
+class Store(MessageStore, NotificationStore, StoreQueries, InboundStore, SettingsStore, ChargingStore, Protocol):
+    """All six facets, for the daemon, and for the few objects that need more than one."""

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from relay.values.charge import Charge
 from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage
 from relay.values.pdus import MessageIdPdu
@@ -29,8 +30,8 @@ class Channel(enum.StrEnum):
 class QueueKey(NamedTuple):
     """Names one notification queue. Its notifications go the same way, so they fail together.
 
-    :ivar url: the notification URL that the messages were submitted with. It is empty for SMPP, and for the account's
-        own URL, which may change until the attempt is made.
+    :ivar url: the notification URL that the messages were submitted with. It is empty for the account's own URL, which
+        may change until the attempt is made. Over SMPP it is the login that gets the receipts (`Message.login`).
     """
 
     account: str
@@ -68,6 +69,8 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     :ivar tags: tags that the decision service gave the message. Its number may have more tags from the lists.
     :ivar failover: when the message goes to another carrier; None: never.
     :ivar replaces: this stands for an accepted message with the same id, which its customer replaced (replace_sm).
+    :ivar charge: what it costs its account; None: nothing, and it counts for no quota.
+    :ivar login: the name of the SMPP login whose sessions get the receipts; "": the account's first.
     """
 
     id: bytes
@@ -88,6 +91,8 @@ class Message(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     tags: tuple[str, ...] = ()
     failover: FailoverRule | None = None
     replaces: bool = False
+    charge: Charge | None = None
+    login: str = ""
 
 
 def destination_of(addresses: bytes) -> bytes:
@@ -143,6 +148,7 @@ class Submission(msgspec.Struct, frozen=True, gc=False):
     adapt: int = 0
     tags: tuple[str, ...] = ()
     source: bytes = b""
+    login: str = ""
 
 
 class Replacement(msgspec.Struct, frozen=True, gc=False):
@@ -162,7 +168,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     :ivar field: for HTTP, the field of the request that is wrong; "" if none is.
     :ivar reason: a sentence for the customer.
     :ivar retry_after_seconds: above 0 if the same request may succeed later (429 or 503 over HTTP).
-    :ivar kind: for HTTP, the kind of the problem (`relay.http.problems`), with 422; "": the other fields say it.
+    :ivar kind: for HTTP, the kind of the problem (`relay.http.problems`); "": the other fields say it.
     """
 
     command_status: int
@@ -358,7 +364,7 @@ class Notification(msgspec.Struct, frozen=True, gc=False):
     :ivar channel: see `Channel`.
     :ivar attempt: the number of this attempt, from 1.
     :ivar addresses: as in `Message`: the customer's own source first.
-    :ivar url: the message's own notification URL, or "".
+    :ivar url: as in `QueueKey`.
     :ivar done_at: when the relay learnt the state.
     :ivar carrier_done_at: when the message reached the state, as the carrier says; 0.0: the carrier doesn't say.
     :ivar user_message_reference: the optional parameter of the submission; None: it had none.
@@ -527,7 +533,8 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar state: SCHEDULED until a carrier has taken the message.
     :ivar done_at: when the relay learnt the final state; None before.
     :ivar carrier_done_at: when the message reached it, as the carrier says; None: the carrier doesn't say.
-    :ivar priority: as in `Message`; likewise `scheduled_at`, `adapt` and `tags`.
+    :ivar priority: as in `Message`; likewise `scheduled_at`, `adapt`, `tags` and `charge`.
+    :ivar refunded: whether its price was given back.
     :ivar waits_for_its_time: `scheduled_at` has not come; the message is in no carrier's queue.
     :ivar rounds: for a message that went to another carrier: its parts in each round, in order of time, the present
         round last. `parts` are those of the round that decided, or of the present one. Otherwise it is empty.
@@ -561,6 +568,13 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     tags: tuple[str, ...] = ()
     ending: bool = False
     rounds: Sequence[Sequence[PartView]] = ()
+    charge: Charge | None = None
+    refunded: bool = False
+
+    @property
+    def cost(self) -> Charge | None:
+        """What the message costs; None: it has no price."""
+        return self.charge if self.charge is not None and self.charge.currency else None
 
     @property
     def tried(self) -> tuple[str, ...]:

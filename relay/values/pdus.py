@@ -5,6 +5,8 @@ only the fields that every message needs. The others stay in `body` until someth
 doesn't track these values.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from relay.values import smpp_constants as c
@@ -155,6 +157,23 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     body: bytes = b""
 
 
+class Accepted(msgspec.Struct, frozen=True, gc=False):
+    """Several message requests of ours were answered ESME_ROK: what an `Answered` for each would say, in columns.
+
+    :ivar tokens: as in `Answered`, in order of arrival. `message_ids` has the same order.
+    :ivar command_id: that of all responses.
+    """
+
+    command_id: int
+    tokens: Sequence[object]
+    message_ids: Sequence[bytes]
+
+    def each(self) -> list[Answered]:
+        """The same as one event for each response."""
+        pairs = zip(self.tokens, self.message_ids, strict=True)
+        return [Answered(token, self.command_id, c.ESME_ROK, message_id) for token, message_id in pairs]
+
+
 class Unanswered(msgspec.Struct, frozen=True, gc=False):
     """A request got no response within the response timeout. A response that comes later is a `LateAnswer`."""
 
@@ -195,6 +214,7 @@ Event = (
     | Bound
     | BindRefused
     | Answered
+    | Accepted
     | Unanswered
     | LateAnswer
     | PeerUnbound

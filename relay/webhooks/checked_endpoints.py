@@ -58,7 +58,8 @@ class CheckedEndpoints:
     :param allow_private: True: the endpoints check no address.
     :param policy: the policy for TLS; if it is None, the relay trusts the system's authorities.
     :param files: the account's files for TLS; they replace `policy`.
-    :param gate: whether requests may be sent. It is asked when the connection is there.
+    :param gate: whether requests may be sent. It is asked when the connection is there, and with TLS again after the
+        handshake. Only connections of `relay.webhooks.connection_pool` can wait for that.
     """
 
     def __init__(
@@ -80,12 +81,45 @@ class CheckedEndpoints:
         endpoint = _CheckedEndpoint(self._reactor, uri.host.decode("ascii"), uri.port, self._allow_private, self._gate)
         if uri.scheme != b"https":
             return endpoint
+        over_tls = self._over_tls(uri, endpoint)
+        return over_tls if self._gate is ALWAYS_OPEN else _AfterHandshake(over_tls, self._gate)
+
+    def _over_tls(self, uri: URI, endpoint: "_CheckedEndpoint") -> IStreamClientEndpoint:
         # Certificates and the TLS handshake name hosts without the dot at the end (RFC 6066 section 3).
         host = uri.host.removesuffix(b".")
         files = self._files
         if files is None:
             return wrapClientTLS(self._policy.creatorForNetloc(host, uri.port), endpoint)
         return _CertifiedEndpoint(endpoint, host.decode("ascii"), files.ca_file, files.certificate_file, files.key_file)
+
+
+def _if_open(gate: WorkGate, protocol: Any) -> IProtocol:
+    """Refuses a new connection if the process was paused meanwhile, and another relay may send the request now."""
+    if not gate.open:
+        protocol.transport.abortConnection()
+        raise GateShut()
+    connected: IProtocol = protocol
+    return connected
+
+
+@implementer(IStreamClientEndpoint)
+class _AfterHandshake:
+    """Connects with TLS, and asks the gate once more when the handshake is done.
+
+    Otherwise the request would wait in TLS's buffer. If the process were paused then, it would leave afterwards.
+    """
+
+    def __init__(self, below: IStreamClientEndpoint, gate: WorkGate) -> None:
+        self._below = below
+        self._gate = gate
+
+    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
+        connecting: Deferred[Any] = self._below.connect(protocolFactory)
+        return connecting.addCallback(self._shake_hands)
+
+    def _shake_hands(self, protocol: Any) -> "Deferred[IProtocol]":
+        done: Deferred[None] = protocol.handshake_done()
+        return done.addCallback(lambda _: _if_open(self._gate, protocol))
 
 
 class _CertifiedEndpoint(ClientTlsEndpoint):
@@ -125,12 +159,7 @@ class _CheckedEndpoint:
         return connecting if self._gate is ALWAYS_OPEN else connecting.addCallback(self._if_open)
 
     def _if_open(self, protocol: Any) -> IProtocol:
-        """Refuses a new connection if the process was paused meanwhile, and another relay may send the request now."""
-        if not self._gate.open:
-            protocol.transport.abortConnection()
-            raise GateShut()
-        connected: IProtocol = protocol
-        return connected
+        return _if_open(self._gate, protocol)
 
     def _connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":
         if self._allow_private:

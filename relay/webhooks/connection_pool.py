@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionClosed
-from twisted.internet.interfaces import IDelayedCall, ISSLTransport, IStreamClientEndpoint
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, ISSLTransport, IStreamClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import SWITCHING as SWITCHING_PROTOCOLS
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
+from zope.interface import implementer
 
 from relay.runtime.direct_write import write_at_once
 from relay.runtime.private_parts import ClientConnection, ClientFactory, ClientPool, ClientRequest
@@ -31,6 +32,7 @@ IDLE_SECONDS: Final = 45
 SWEEP_SECONDS: Final = 5
 
 
+@implementer(IHandshakeListener)
 class PooledConnection(ClientConnection):
     """Reads answers, also those that break a rule, and closes the connection if an answer is too large.
 
@@ -53,6 +55,8 @@ class PooledConnection(ClientConnection):
     _relay_pool: "ConnectionPool"
     _relay_key: Any
     _relay_method = b""
+    #: Waits for the end of the TLS handshake.
+    _relay_handshake: "Deferred[None] | None" = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -60,6 +64,20 @@ class PooledConnection(ClientConnection):
         if ISSLTransport.providedBy(transport):
             # TLS waits for the receiver's close_notify. A receiver that never sends it would keep the connection open.
             transport.loseConnection = transport.abortConnection  # type: ignore[method-assign]
+
+    def handshakeCompleted(self) -> None:
+        waiting, self._relay_handshake = self._relay_handshake, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def handshake_done(self) -> "Deferred[None]":
+        """Waits until the TLS handshake of this new connection is done. It fails if the connection is lost before.
+
+        A request that is written before that waits in TLS's buffer.
+        """
+        transport: Any = self.transport
+        self._relay_handshake = Deferred(lambda _: transport.abortConnection())
+        return self._relay_handshake
 
     def request(self, request: Any) -> "Deferred[IResponse]":
         self.relay_requests += 1
@@ -163,6 +181,9 @@ class PooledConnection(ClientConnection):
         super().dataReceived(b"\n")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        handshake, self._relay_handshake = self._relay_handshake, None
+        if handshake is not None:
+            handshake.errback(reason)
         asked, self._relay_asked = self._relay_asked, None
         if asked is not None:
             if reason.check(ConnectionClosed):

@@ -3,8 +3,10 @@
 import re
 
 from relay.accounts.api_keys import SETTING, USED_SETTING
-from relay.config.model import Account
-from relay.http.key_uses import KEPT_AFTER_SECONDS
+from relay.accounts.login_uses import KEPT_AFTER_SECONDS
+from relay.accounts.smpp_logins import SmppLogin
+from relay.config.model import Account, AccountSmpp
+from relay.customers.bound_logins import LoginView
 from relay.values.secret import Secret
 from tests.account_pages.test_account_site import SiteTestCase
 from tests.http.http_driver import KEY, Reply
@@ -131,3 +133,26 @@ class AccessTests(SiteTestCase):
         self.site.log_in("other", "o")
         self.assertEqual(self.ids(), [])
         self.assertEqual(self.site.post("/my/access", action="end", id=key_id, sure="yes").status, 404)
+
+    def test_the_page_shows_the_smpp_logins_without_their_passwords(self) -> None:
+        self.assertIn("There is none. The relay's operator can add one.", self.site.get("/my/access"))
+        now = self.site.driver.clock.seconds()
+        first = AccountSmpp(system_id="acme", password=Secret("pass-one"), max_binds=4)
+        other = AccountSmpp(
+            system_id="billing",
+            password=Secret("pass-two"),
+            old_password=Secret("pass-old"),
+            allow_from=["192.0.2.0/24"],
+            receipts="first",
+        )
+        self.site.logins = [
+            LoginView(SmppLogin("acme", "", first, 0.0), 2, now),
+            LoginView(SmppLogin("acme", "billing", other, now + 60.0), 0, None),
+        ]
+        page = re.sub("<[^>]+>", "", self.site.get("/my/access"))
+        self.assertIn("acme2 of 4 sessions bound.", page)
+        self.assertIn("0 of 4 sessions bound, from 192.0.2.0/24. Its receipts go to the first login. Never used.", page)
+        self.assertIn("Its old password is valid until", page)
+        self.assertNotIn("pass-", page)
+        self.site.driver.clock.advance(60.0)
+        self.assertNotIn("old password", self.site.get("/my/access"))

@@ -20,6 +20,7 @@ from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.account_settings import OFF_BY_OPERATOR, OLD_SECRET, UNSEEN_SECRET, URL_OFF
 from relay.config.model import Account, Senders
+from relay.customers.bound_logins import LoginView
 from relay.store.api import FeedEntry
 from relay.values.ids import id_text
 from relay.values.messages import AttemptView, MessageView, PartView, Refused, destination_of, source_of
@@ -51,9 +52,11 @@ class Site:
             webhooks=self.driver.webhooks,
             sessions=self.sessions,
             page_stats=PageStats(store, self.driver.clock),
+            smpp_logins=lambda account: self.logins,
             clock=self.driver.clock,
             random_bytes=random_bytes,
         )
+        self.logins: list[LoginView] = []
         self.cookies: dict[str, str] = {}
         self.more_headers: dict[str, str] = {}
         self.host = "relay.example"

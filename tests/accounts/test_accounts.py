@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.accounts.account_settings import SETTABLE, URL_OFF, SettingProblem
 from relay.accounts.accounts import Accounts
 from relay.accounts.api_keys import Login
+from relay.accounts.smpp_logins import FIRST
 from relay.config.model import Account, AccountSmpp
 from relay.config.urls import UrlProblem
 from relay.values.secret import Secret
@@ -54,7 +55,7 @@ class LoginTests(SynchronousTestCase):
     def test_a_system_id_leads_to_its_account(self) -> None:
         found = self.accounts.by_system_id("acme1")
         assert found is not None
-        self.assertEqual(found[0], "acme")
+        self.assertEqual((found.account, found.name), ("acme", FIRST))
         self.assertIsNone(self.accounts.by_system_id("acme"))
 
     def test_a_reload_takes_keys_away_and_brings_new_ones(self) -> None:

@@ -98,6 +98,33 @@ class AccountTests(ChecksTestCase):
         smpp = "smpp: {system_id: s, password: p}"
         self.assert_problem(f"accounts: {{a: {{{smpp}}}, b: {{{smpp}}}}}", "accounts.b.smpp.system_id", "accounts.a")
 
+    def test_further_logins_are_checked_like_the_first(self) -> None:
+        account = "accounts: {a: {smpp: {system_id: s, password: p}, smpp_logins: {b: {system_id: %s, password: %s}}}}"
+        self.assert_fine(account % ("t", "q"))
+        self.assert_problem(account % ("s", "q"), "accounts.a.smpp_logins.b.system_id", "accounts.a.smpp has the same")
+        self.assert_problem(account % ("t", '""'), "accounts.a.smpp_logins.b.password", "must not be empty")
+        self.assert_problem(account % ("t", "é"), "accounts.a.smpp_logins.b.password", "printable ASCII")
+        self.assert_problem(
+            "accounts: {a: {smpp_logins: {b: {system_id: t, password: q}}}}", "accounts.a.smpp_logins", "needs `smpp`"
+        )
+        self.assert_problem(
+            "accounts: {a: {smpp: {system_id: s, password: p}, smpp_logins: {'b c': {system_id: t, password: q}}}}",
+            "accounts.a.smpp_logins.b c",
+            "expected a name",
+        )
+
+    def test_an_old_password_needs_its_end_and_differs_from_the_new_one(self) -> None:
+        account = "accounts: {a: {smpp: {system_id: s, password: p, %s}}}"
+        self.assert_fine(account % "old_password: q, old_password_until: 2026-12-24T12:00:00+01:00")
+        for keys, key, words in (
+            ("old_password: q", "old_password", "needs old_password_until"),
+            ("old_password_until: 2026-12-24T12:00:00Z", "old_password_until", "without old_password"),
+            ("old_password: q, old_password_until: 2026-12-24", "old_password_until", "with its time zone"),
+            ("old_password: p, old_password_until: 2026-12-24T12:00:00Z", "old_password", "same as password"),
+            ('old_password: "", old_password_until: 2026-12-24T12:00:00Z', "old_password", "must not be empty"),
+        ):
+            self.assert_problem(account % keys, f"accounts.a.smpp.{key}", words)
+
     def test_an_empty_key_or_password_is_refused(self) -> None:
         self.assert_problem('accounts: {a: {api_key: ""}}', "accounts.a.api_key", "must not be empty")
         self.assert_problem('accounts: {a: {smpp: {system_id: s, password: ""}}}', "accounts.a.smpp.password")
@@ -364,3 +391,10 @@ class ClusterTests(ChecksTestCase):
 
     def test_a_node_may_have_any_printable_name(self) -> None:
         self.assert_problem(f'cluster: {{{self.DATABASE}, node: " a"}}', "cluster.node", "space")
+
+
+class QuotaTests(ChecksTestCase):
+    def test_a_quota_s_time_zone_must_exist(self) -> None:
+        self.assert_fine("accounts: {a: {quota: {daily: 5, monthly: 100, time_zone: Europe/London}}}")
+        text = "accounts: {a: {quota: {daily: 5, time_zone: Mars/Olympus}}}"
+        self.assert_problem(text, "accounts.a.quota.time_zone", "'Mars/Olympus'", "Europe/London")

@@ -15,7 +15,7 @@ from relay.carriers.http_exchange import ANSWER_BYTES, LONGEST_PAUSE_SECONDS
 from relay.carriers.http_session import ITEMS_A_POST, POSTS, HttpCarrierSession
 from relay.carriers.session_api import CarrierSession, Responder
 from relay.values import smpp_constants as c
-from relay.values.pdus import Answered, CodecError, LateAnswer, MessagePdu
+from relay.values.pdus import Accepted, Answered, CodecError, LateAnswer, MessagePdu
 from tests.http_upstream import QueryOutcome, Response, Upstream
 
 TIMEOUT_SECONDS = 30.0
@@ -52,6 +52,9 @@ class Owner:
         for answer in answers:
             assert answer.token not in self.answers, f"{answer.token} was answered twice"
             self.answers[answer.token] = answer.command_status, answer.message_id
+
+    def accepted(self, session: CarrierSession, accepted: Accepted) -> None:
+        self.answered(session, accepted.each())
 
     def unanswered(self, session: CarrierSession, tokens: Sequence[object]) -> None:
         self.in_doubt += tokens

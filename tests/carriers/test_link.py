@@ -477,6 +477,20 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.assertEqual(len({s.id for s in self.store.taken}), 100)
         self.assertEqual((link.queued, link.queue.octets), (0, 0))
 
+    def test_texts_that_are_at_hand_while_a_batch_is_taken_go_out_after_it_and_none_is_lost(self) -> None:
+        link = self.link(queue_bytes=120, window=3)
+        self.network.unlisten("sim")
+        self.network.cut("sim")
+        self.turn()
+        messages = self.submit(20)
+        # The first one has its text, the others are fetched while it is taken.
+        self.assertGreater(link.queue.octets, 0)
+        self.network.listen("sim", self.carriers["sim"].factory)
+        for _ in range(10):
+            self.turn(10.0)
+        self.assertEqual([s.id for s in self.store.taken], [message.id for message in messages])
+        self.assertEqual((link.queued, link.queue.octets, link.in_flight), (0, 0, 0))
+
     def test_transmitter_and_receiver_share_one_id_space(self) -> None:
         link = self.link(bind="transmitter+receiver")
         self.assertEqual((link.bound_count, link.wanted_count), (2, 2))

@@ -12,7 +12,7 @@ from relay.cli.config_reference import REFERENCE_FILE, SAMPLE_FILE, reference, s
 from relay.config.schema import keys
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRON = {"ACME_API_KEY": "k", "ACME_SMPP_PASSWORD": "p", "OTHER_RELAY_API_KEY": "k"}
+ENVIRON = {"ACME_API_KEY": "k", "ACME_SMPP_PASSWORD": "p", "ACME_BILLING_PASSWORD": "b", "OTHER_RELAY_API_KEY": "k"}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.changes import Change, Names, changed_names, changes, login_changed, taken_up
+from relay.config.changes import Change, Names, changed_names, changes, taken_up
 from relay.config.model import Account, AccountSmpp, AdminListener, Carrier, Config, Journal, Logs, Route
 from relay.values.secret import Secret
 
@@ -101,12 +101,3 @@ class ChangesTests(SynchronousTestCase):
         left = changes(taken_up(OLD, new), new)
         self.assertEqual({"logs.message_records", "admin.listen"}, {change.key for change in left})
         self.assertFalse(any(change.live for change in left))
-
-    def test_sessions_must_bind_again_when_login_or_networks_have_changed(self) -> None:
-        smpp = account().smpp
-        self.assertTrue(login_changed(smpp, account("other123").smpp))
-        self.assertTrue(login_changed(smpp, None))
-        self.assertTrue(login_changed(None, smpp))
-        self.assertFalse(login_changed(None, None))
-        more_binds = AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=9)
-        self.assertFalse(login_changed(smpp, more_binds))

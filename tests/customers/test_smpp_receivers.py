@@ -115,7 +115,7 @@ class AccountReceiversTests(SynchronousTestCase):
 
     def test_nothing_is_claimed_while_nobody_is_bound(self) -> None:
         store = QueueStore(3)
-        self.receivers(store).wake()
+        self.receivers(store).wake(LANE)
         self.assertEqual(store.claim_calls, [])
 
     def test_waiting_receipts_are_sent_after_a_bind(self) -> None:
@@ -161,7 +161,7 @@ class AccountReceiversTests(SynchronousTestCase):
         receivers = self.receivers(store)
         first, second = self.bound(receivers, 5), self.bound(receivers, 5)
         store.owed = [notification(n) for n in range(20)]
-        receivers.wake()
+        receivers.wake(LANE)
         sent = [n.id for n in first.sent + second.sent]  # type: ignore[attr-defined]
         self.assertEqual((len(sent), len(set(sent))), (10, 10))
         self.assertTrue(first.sent and second.sent)
@@ -216,5 +216,5 @@ class AccountReceiversTests(SynchronousTestCase):
         store.owed = [notification(1, attempt=2)]
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(protocol.sent, [])
-        receivers.wake()
+        receivers.wake(LANE)
         self.assertEqual(len(protocol.sent), 1)

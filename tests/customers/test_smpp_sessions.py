@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -41,13 +42,21 @@ class SlowStore(RecordingStore):
     def __init__(self) -> None:
         super().__init__()
         self.durable: Deferred[None] = Deferred()
+        #: The logins of the queues that were claimed from.
+        self.claimed_from: list[str] = []
+        self.kept: dict[tuple[str, str], str | None] = {}
 
     def accept(self, messages: Sequence[Message], *keys: object, **more: object) -> Deferred[None]:
         self.accepted.extend(messages)
         return self.durable
 
     def claim(self, queue_key: QueueKey, limit: int, now: float) -> Deferred[Claim]:
+        self.claimed_from.append(queue_key.url)
         return succeed(Claim(()))
+
+    def put_setting(self, account: str, name: str, value: str | None) -> Deferred[None]:
+        self.kept[account, name] = value
+        return succeed(None)
 
     def settle(self, batch: Sequence[Attempt]) -> Deferred[None]:
         return succeed(None)
@@ -382,3 +391,138 @@ class SendersTests(SessionTestCase):
                 self.store.durable.callback(None)
                 self.assertEqual(source_of(self.store.accepted[-1].addresses), b"ACME")
             self.assertEqual(self.answers(), [(c.SUBMIT_SM_RESP, c.status_name(status), 9)])
+
+
+class LoginsTests(SessionTestCase):
+    """An account with two logins. Nobody is bound."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.protocol.connectionLost()
+        self.first = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
+        self.billing = model.AccountSmpp(system_id="billing", password=Secret("secret09"), max_binds=1)
+        self.configure()
+
+    def configure(self, billing: dict[str, Any] | None = None, **first: Any) -> None:
+        """Reloads the accounts. `billing` has what differs of the second login, `first` what differs of the first."""
+        changed = {} if billing is None else billing
+        logins = {} if changed.pop("gone", False) else {"billing": replaced(self.billing, **changed)}
+        account = model.Account(smpp=replaced(self.first, **first), smpp_logins=logins)
+        self.accounts.replace({"acme": account})
+        self.side.bound.look_again("acme")
+
+    def bind(self, system_id: str, password: str, command_id: int = c.BIND_TRANSCEIVER) -> tuple[Any, Any, str]:
+        """A connection that has tried to bind, its transport, and the name of the status."""
+        protocol, transport = self.connect()
+        protocol.dataReceived(pdu(command_id, bind_body(system_id, password)))
+        ((_, status, _),) = self.answers(transport)
+        return protocol, transport, status
+
+    def bound(self, system_id: str = "billing", password: str = "secret09") -> tuple[Any, Any]:
+        protocol, transport, status = self.bind(system_id, password)
+        self.assertEqual(status, "ESME_ROK")
+        return protocol, transport
+
+    def ended(self, transport: Any) -> bool:
+        """Whether the relay has sent an unbind."""
+        return any(command_id == c.UNBIND for command_id, _, _ in self.answers(transport))
+
+    def submitted(self, protocol: Any) -> Message:
+        """The message that a session has submitted."""
+        self.clock.advance(1.0)
+        self.store.durable = succeed(None)
+        protocol.dataReceived(SUBMIT)
+        return self.store.accepted[-1]
+
+    def test_each_login_has_its_own_password_and_its_own_number_of_sessions(self) -> None:
+        self.assertEqual(self.bind("billing", "secret08")[2], "ESME_RBINDFAIL")
+        self.bound()
+        self.assertEqual(self.bind("billing", "secret09")[2], "ESME_RALYBND")
+        self.bound("acme", "secret08")
+        self.bound("acme", "secret08")
+        self.assertEqual(self.side.bound.count("acme"), 3)
+        shown = [(view.login.name, view.bound, view.last_used_at) for view in self.side.bound.views("acme")]
+        self.assertEqual(shown, [("", 2, NOW), ("billing", 1, NOW)])
+
+    def test_receipts_go_to_the_login_that_submitted_or_to_the_first_if_the_configuration_says_so(self) -> None:
+        first, billing = self.bound("acme", "secret08")[0], self.bound()[0]
+        self.assertEqual([self.submitted(one).login for one in (first, billing)], ["", "billing"])
+        self.configure({"receipts": "first"})
+        self.assertEqual(self.submitted(billing).login, "")
+
+    def test_a_queue_wakes_the_sessions_of_its_login(self) -> None:
+        self.bound("acme", "secret08")
+        self.bound()
+        self.store.claimed_from.clear()
+        self.side.wake(QueueKey("acme", "smpp", "billing"))
+        self.assertEqual(self.store.claimed_from, ["billing"])
+        self.side.wake(QueueKey("acme", "smpp"))
+        self.assertEqual(self.store.claimed_from, ["billing", ""])
+
+    def test_a_removed_login_ends_its_sessions_alone_and_the_first_gets_what_it_was_owed(self) -> None:
+        (_, first), (billing, transport) = self.bound("acme", "secret08"), self.bound()
+        self.configure({"gone": True})
+        self.assertEqual((self.ended(first), self.ended(transport)), (False, True))
+        self.assertEqual(self.bind("billing", "secret09")[2], "ESME_RBINDFAIL")
+        self.store.claimed_from.clear()
+        billing.connectionLost()
+        self.assertEqual(self.store.claimed_from, ["billing"], "what the session had not answered")
+        self.side.wake(QueueKey("acme", "smpp", "billing"))
+        self.assertEqual(self.store.claimed_from, ["billing", "billing"])
+
+    def test_what_a_removed_login_is_owed_waits_for_a_session_of_the_first(self) -> None:
+        self.configure({"gone": True})
+        self.side.wake(QueueKey("acme", "smpp", "billing"))
+        self.assertEqual(self.store.claimed_from, [])
+        self.bound("acme", "secret08")
+        self.assertEqual(self.store.claimed_from, ["", "billing"])
+
+    def test_a_changed_login_ends_only_the_sessions_that_could_not_bind_any_more(self) -> None:
+        _, transport = self.bound()
+        self.configure({"max_binds": 5, "allow_from": ["192.168.1.1/32"]})
+        self.assertFalse(self.ended(transport))
+        for changed in ({"password": Secret("other123")}, {"system_id": "invoices"}, {"allow_from": ["192.0.2.0/24"]}):
+            self.configure()
+            self.configure(changed)
+            self.assertTrue(self.ended(transport), changed)
+            _, transport = self.rebound()
+
+    def rebound(self) -> tuple[Any, Any]:
+        """A new session of the login, as it was at first."""
+        for protocol in self.side.bound.of("acme"):
+            protocol.connectionLost()
+        self.configure()
+        return self.bound()
+
+    def test_an_old_password_is_valid_until_its_end_and_its_sessions_end_with_it(self) -> None:
+        _, earlier = self.bound()
+        overlap = {"password": Secret("secret10"), "old_password": Secret("secret09"), "max_binds": 3}
+        self.configure({**overlap, "old_password_until": "2026-11-28T01:00:00Z"})
+        _, later = self.bound()
+        _, new = self.bound(password="secret10")
+        self.clock.advance(3599.0)
+        self.assertEqual([self.ended(transport) for transport in (earlier, later, new)], [False] * 3)
+        self.clock.advance(1.0)
+        self.assertEqual([self.ended(transport) for transport in (earlier, later, new)], [True, True, False])
+        self.assertEqual(self.bind("billing", "secret09")[2], "ESME_RBINDFAIL")
+
+    def test_an_old_password_may_be_given_more_time_or_less(self) -> None:
+        overlap = {"password": Secret("secret10"), "old_password": Secret("secret09")}
+        _, transport = self.bound()
+        self.configure({**overlap, "old_password_until": "2026-11-28T01:00:00Z"})
+        self.configure({**overlap, "old_password_until": "2026-11-28T02:00:00Z"})
+        self.clock.advance(3600.0)
+        self.assertFalse(self.ended(transport))
+        self.configure({"password": Secret("secret10")})
+        self.assertTrue(self.ended(transport))
+
+    def test_the_last_use_of_a_login_outlives_a_stop(self) -> None:
+        protocol, _ = self.bound()
+        self.clock.advance(5.0)
+        protocol.connectionLost()
+        self.successResultOf(Deferred.fromCoroutine(self.side.stop(1.0)))
+        self.assertEqual(self.store.kept["acme", "smpp_used.billing"], f"{NOW + 5.0:.0f}")
+
+
+def replaced(login: model.AccountSmpp, **changed: Any) -> model.AccountSmpp:
+    return msgspec.structs.replace(login, **changed)

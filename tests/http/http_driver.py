@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from relay.accounts.accounts import Accounts
+from relay.charging.charging import Charging
 from relay.config.model import Account, Limits
 from relay.decisions.decision_service import Decider, NoDecisions
 from relay.http.forwarded import TrustedProxies
@@ -20,6 +21,7 @@ from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
 from relay.store.api import NO_IDS, AcceptedBefore, FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
 from relay.text.compose import compose
+from relay.values.charge import NOTHING_USED, AccountUse
 from relay.values.ids import id_text
 from relay.values.messages import Channel, Message, MessageView, Notification, QueueKey, Refused, Submission
 from relay.values.secret import Secret
@@ -68,6 +70,7 @@ class FakeStore:
         self.again: list[bytes] = []
         self.lost: list[bytes] = []
         self.feed_place = 0
+        self.use = NOTHING_USED
 
     def look_up(self, message_id: bytes) -> Deferred[MessageView | None]:
         return succeed(self.views.get(message_id))
@@ -108,6 +111,9 @@ class FakeStore:
     def given_up(self, account: str, since: float, until: float, limit: int) -> Deferred[Sequence[bytes]]:
         return succeed(self.lost[:limit])
 
+    def account_use(self, account: str) -> AccountUse:
+        return self.use
+
     def given_up_count(self, account: str) -> int:
         return len(self.lost)
 
@@ -129,6 +135,7 @@ class FakeFlow:
         self.store: Any = store
         self.fair_share = FairShare()
         self.decisions: Decider = NoDecisions()
+        self.charging = Charging({}, {})
         self.refused: list[tuple[str, int]] = []
         self._clock = clock
         self._random = random.Random(1)

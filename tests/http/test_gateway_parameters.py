@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Account
+from relay.config.model import Account, PriceTable, Quota
 from relay.smpp.message_codec import decode_message, find_tlv
+from relay.values.charge import AccountUse
 from relay.values.ids import id_text
-from relay.values.messages import source_of
+from relay.values.messages import Refused, source_of
 from relay.values.pdus import MessagePdu
 from relay.values.secret import Secret
 from relay.values.smpp_constants import SUBMIT_SM
@@ -480,6 +481,26 @@ class JasminCallTests(GatewayTestCase):
         self.assertEqual(self.ask("/rate", to="447700900123", **LOGIN)[1]["submit_sm_count"], 1)
         self.assertEqual(self.ask("/rate", **JASMIN | {"dlr": "yes"}), (400, "Argument [dlr] is unknown."))
         self.assertEqual(self.flow.accepted, [])
+
+    def test_a_prepaid_account_hears_its_balance_its_quota_s_rest_and_the_price(self) -> None:
+        account = Account(prices="retail", prepaid=True, quota=Quota(monthly=10))
+        table = PriceTable(currency="EUR", by_prefix={"44": "0.035"})
+        self.flow.charging.replace({"acme": account}, {"retail": table})
+        today = self.flow.charging.day("acme", self.http.clock.seconds())
+        self.flow.store.use = AccountUse(today, 3, 3, {"EUR": 120_500})
+        for path in ("/balance?" + urlencode(LOGIN), "/secure/balance"):
+            self.assertIn(b'"balance":0.1205,"sms_count":7', self.http.ask("GET", path).body)
+        long = self.ask("/rate", **JASMIN | {"content": "x" * 161})
+        self.assertEqual(long, (200, {"unit_rate": 0.035, "submit_sm_count": 2}))
+        self.assertEqual(self.ask("/rate", to="33123456", **LOGIN), (412, "No price for this number"))
+        for kind, status, said in (
+            ("no-credit", 403, 'Error "Cannot charge submit_sm, the balance is too low"'),
+            ("quota-exceeded", 403, 'Error "User quota exceeded"'),
+            ("no-price", 412, 'Error "No price for this number"'),
+        ):
+            self.flow.refusal = Refused(0, "", "", kind=kind)
+            reply = self.http.ask("GET", "/send?" + urlencode(JASMIN), login=None)
+            self.assertEqual((reply.status, reply.body.decode()), (status, said))
 
     def test_the_rest_api_sends(self) -> None:
         body = {"to": 447700900123, "content": "Hello", "dlr_url": "http://a.example/dlr", "dlr_level": 2}

@@ -68,6 +68,21 @@ class ReloadTests(ReloadTestCase):
         await within(10, esme.gone)
         self.assertNotIn("fresh001", self.started.log(1_000_000))
 
+    async def test_each_login_gets_its_receipts_and_a_removed_one_is_unbound_alone(self) -> None:
+        await self.start()
+        billing = {"system_id": "billing", "password": "secret09"}
+        await self.taken(self.started, accounts={"acme": smpp_account(smpp_logins={"billing": billing})})
+        first = await self.esme(self.started.smpp_port)
+        second = await self.esme(self.started.smpp_port, "billing", "secret09")
+        for esme, count in ((first, 3), (second, 5)):
+            answers = await within(10, esme.submit([submit_body(f"44770090000{n}") for n in range(count)]))
+            self.assertEqual({c.ESME_ROK}, {status for status, _ in answers})
+        await until("all receipts are there", lambda: len(first.receipts) + len(second.receipts) == 8)
+        self.assertEqual((len(first.receipts), len(second.receipts)), (3, 5))
+        await self.taken(self.started, accounts={"acme": smpp_account()})
+        await within(10, second.gone)
+        self.assertFalse(first.lost)
+
     async def test_a_changed_list_of_refused_numbers_counts_and_an_unreadable_one_changes_nothing(self) -> None:
         await self.start()
         esme = await self.esme(self.started.smpp_port)

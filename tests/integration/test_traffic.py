@@ -218,3 +218,24 @@ class FailoverTests(TrafficTestCase):
         self.receipt("second", receipt_body("1"))
         await until("the customer hears of it", lambda: len(receiver.posts) == 1)
         self.assertEqual(receiver.posts[0].json["status"], "DELIVRD")
+
+
+class QualityTests(TrafficTestCase):
+    async def test_a_route_avoids_a_carrier_that_does_not_deliver_also_after_a_restart(self) -> None:
+        numbers = [f"4477009{number:05}" for number in range(200)]
+        quality = {"delivered_share": 0.5, "messages": 10, "trickle": 0.01}
+        await self.world("bad", "good", routes=[{"prefix": "44", "carriers": ["bad", "good"], "quality": quality}])
+        for number in numbers[:10]:
+            await self.post(number)
+        await until("the first carrier has them", lambda: len(self.got("bad")) == 10)
+        self.carriers["bad"].bound[0].deliver(*[receipt_body(str(n + 1), "UNDELIV", "027") for n in range(10)])
+        await until("the route avoids it", lambda: "carrier_avoided" in self.daemon.log())
+        self.assertEqual(await self.metric(self.daemon, "relay_quality_messages_total", result="failed"), 10)
+        for number in numbers[10:20]:
+            await self.post(number)
+        # The trickle has one number of a hundred.
+        await until("the second carrier has nearly all", lambda: len(self.got("good")) >= 7)
+        await self.daemon.stop()
+        await self.daemon.start()
+        self.assertEqual(await self.metric(self.daemon, "relay_quality_messages_total", result="failed"), 10)
+        self.assertEqual(await self.metric(self.daemon, "relay_quality_avoided", carrier="bad"), 1)

@@ -18,11 +18,15 @@ from relay.cluster.membership import Membership
 from relay.config.model import Account, AccountSmpp, Carrier, Config, Limits, Route
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.message_lists import MessageLists
+from relay.quality.quality_rules import Avoided
+from relay.quality.quality_watch import QualityWatch
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
 from relay.store.api import ReplayResult, StoreBusy, StoreFigures, StoreUnavailable
+from relay.values.charge import NOTHING_USED, AccountUse
+from relay.values.ended_counts import COUNTS, FIRST_CLASS, TOOK_SECONDS, EndedCounts, QualityGroup
 from relay.values.messages import (
     AmbiguousReceipt,
     Ending,
@@ -75,6 +79,10 @@ class OperatedStore(UnusedStore):
         self.owed: dict[str, int] = {}
         self.owed_at: dict[str, float] = {}
         self.busy = False
+        self.use = NOTHING_USED
+
+    def account_use(self, account: str) -> AccountUse:
+        return self.use
 
     def figures(self) -> StoreFigures:
         return self.shown
@@ -192,6 +200,7 @@ class OperatedDaemon:
         )
         self.sessions = CustomerSessions(self.flow, self.accounts, self.config.smpp, self.config.limits, self.clock)
         self.housekeeping = Housekeeping(self.flow, self.clock)
+        self.quality = QualityWatch(self.flow, self.clock, 100)
         self.handset_messages = HandsetMessages(
             self.flow, self.accounts.find, lambda name: None, lambda account, pdu: None, self.clock, bytes, Limits()
         )
@@ -223,6 +232,18 @@ class OperatedDaemon:
         self.reloader: Any = None
         self.certificates: list[Any] = []
         self.listening = ["tcp 127.0.0.1:2775"]
+
+    def avoid(self, carrier: str) -> Avoided:
+        """Makes the route avoid a carrier."""
+        avoided = Avoided("all numbers", carrier, 900.0, 0.12, 250, 0.6)
+        self.quality.rules.avoided[avoided.route, carrier] = avoided
+        return avoided
+
+    def ended(self, carrier: str, account: str, country: str, delivered: int, failed: int, unanswered: int = 0) -> None:
+        """Messages have ended that a carrier took; those that were delivered within ten seconds."""
+        counts = [delivered, failed, unanswered] + [0] * (COUNTS - FIRST_CLASS)
+        counts[FIRST_CLASS + TOOK_SECONDS.index(10.0)] = delivered
+        self.quality.quality.add(EndedCounts(1, {QualityGroup(carrier, account, country): counts}))
 
     async def gone(self, name: str) -> None:
         """A carrier that drained is unbound."""

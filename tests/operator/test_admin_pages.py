@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Coroutine
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -11,6 +12,8 @@ from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.account_settings import URL_OFF
+from relay.cli.command_parser import Paint
+from relay.cli.status import report
 from relay.operator.actions import AUDITED, OperatorActions, Replayed, ReplayRequest, held_carriers
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import AdminRequest, Reply
@@ -84,6 +87,38 @@ class LookTests(PagesTestCase):
         self.assertEqual(["tier1", "tier2"], [carrier["name"] for carrier in look["carriers"]])
         self.assertEqual(["acme", "quiet"], [account["name"] for account in look["accounts"]])
         self.assertEqual((100, 2, 0), tuple(look["carriers"][0][name] for name in ("window", "wanted", "bound")))
+
+    def test_the_status_has_what_each_carrier_delivers(self) -> None:
+        self.daemon.ended("tier1", "acme", "44", 90, 10)
+        self.daemon.ended("tier1", "quiet", "34", 0, 0, 100)
+        self.daemon.avoid("tier1")
+        look = self.look()
+        (row,) = look["quality"]["rows"]
+        self.assertEqual(
+            (row["carrier"], row["recent"]["ended"], row["recent"]["delivered_share"]), ("tier1", 200, 0.45)
+        )
+        self.assertEqual([each["carrier"] for each in look["quality"]["avoided"]], ["tier1"])
+        text = report(look, Paint(StringIO()))
+        self.assertRegex(text, r"tier1 +200 +45\.0 % +<= 10 s +<= 10 s +0 +- +- +-")
+        self.assertIn("avoids tier1", text)
+
+    def test_quality_is_divided_as_asked_for(self) -> None:
+        self.daemon.ended("tier1", "acme", "44", 90, 10)
+        self.daemon.ended("tier1", "quiet", "34", 5, 0)
+
+        def rows(**query: str) -> list[tuple[Any, ...]]:
+            found = self.ask("GET", "/quality", **query)[1]["rows"]
+            return [(row["carrier"], row["country"], row["account"], row["recent"]["ended"]) for row in found]
+
+        self.assertEqual(rows(), [("tier1", "44", "acme", 100), ("tier1", "34", "quiet", 5)])
+        self.assertEqual(rows(by="account"), [("", "", "acme", 100), ("", "", "quiet", 5)])
+        self.assertEqual(rows(by="carrier", country="34"), [("tier1", "", "", 5)])
+        self.assertEqual(rows(carrier="tier2"), [])
+
+    def test_what_the_relay_did_by_itself_is_in_the_audit(self) -> None:
+        self.successResultOf(ensureDeferred(self.actions.record_own("avoid tier1", "it delivered 12%")))
+        self.assertEqual(self.audit(), [("avoid tier1", "it delivered 12%")])
+        self.assertEqual(self.ask("GET", "/audit")[1][0]["user"], "relay")
 
     def test_troubles_are_sentences(self) -> None:
         self.daemon.links["tier1"].counters.last_error = "bind refused: ESME_RINVPASWD"

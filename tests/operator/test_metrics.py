@@ -13,8 +13,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from relay.config.model import Account, PriceTable, Quota
 from relay.operator.metrics import Metrics
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
+from relay.values.charge import AccountUse
 from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import ESME_RINVPASWD, ESME_RINVSYSID
 from relay.values.states import DELIVERED, SKIPPED, UNDELIVERABLE
@@ -67,6 +69,38 @@ class MetricsTests(SynchronousTestCase):
         labels = {"account": "acme", "channel": "webhook"}
         self.assertEqual(5, self.value("relay_notification_attempts_total", result="retry", **labels))
         self.assertEqual(0, self.value("relay_notification_attempts_total", result="given_up", **labels))
+
+    def test_balances_and_what_is_left_of_quotas_are_shown_for_accounts_that_have_them(self) -> None:
+        self.assertIsNone(self.value("relay_account_quota_left", account="acme"))
+        accounts = {
+            "acme": Account(prices="retail", prepaid=True, quota=Quota(monthly=10)),
+            "quiet": Account(prices="retail"),
+        }
+        tables = {"retail": PriceTable(currency="EUR", by_prefix={"": "1"})}
+        self.daemon.flow.charging.replace(accounts, tables)
+        today = self.daemon.flow.charging.day("acme", self.daemon.clock.seconds())
+        self.daemon.store.use = AccountUse(today, 3, 3, {"EUR": 12_500_000})
+        self.assertEqual(12.5, self.value("relay_account_balance", account="acme", currency="EUR"))
+        self.assertEqual(7, self.value("relay_account_quota_left", account="acme"))
+        self.assertIsNone(self.value("relay_account_balance", account="quiet", currency="EUR"))
+
+    def test_ended_messages_are_counted_by_carrier_country_and_account(self) -> None:
+        self.daemon.ended("tier1", "acme", "44", 5, 2, 1)
+        self.daemon.ended("tier1", "quiet", "44", 1, 0)
+        labels = {"carrier": "tier1", "country": "44", "account": "acme"}
+        for result, count in (("delivered", 5), ("failed", 2), ("unanswered", 1)):
+            self.assertEqual(count, self.value("relay_quality_messages_total", result=result, **labels))
+        del labels["account"]
+        self.assertEqual(0, self.value("relay_quality_receipt_seconds_bucket", le="5.0", **labels))
+        self.assertEqual(6, self.value("relay_quality_receipt_seconds_bucket", le="10.0", **labels))
+        self.assertEqual(6, self.value("relay_quality_receipt_seconds_count", **labels))
+        self.assertEqual(2, self.value("relay_quality_groups"))
+
+    def test_an_avoided_carrier_is_exported_while_it_is_avoided(self) -> None:
+        labels = {"carrier": "tier1", "route": "all numbers"}
+        self.assertIsNone(self.value("relay_quality_avoided", **labels))
+        self.daemon.avoid("tier1")
+        self.assertEqual(1, self.value("relay_quality_avoided", **labels))
 
     def test_a_carrier_is_shown_with_its_window_queue_and_answers(self) -> None:
         link = self.daemon.links["tier1"]
@@ -192,6 +226,8 @@ class ShippedRulesTests(SynchronousTestCase):
         daemon.history = SimpleNamespace(reason="", behind_bytes=0, lacking_bytes=0)
         daemon.draining_carriers.begin("tier2", daemon.links.pop("tier2"))
         daemon.membership = Member(WORKS)
+        daemon.ended("tier1", "acme", "44", 1, 1)
+        daemon.avoid("tier1")
         text = Metrics(daemon, daemon.clock.seconds).exposition().decode()
         self.labels: dict[str, set[str]] = {"up": {"instance", "job"}}
         for family in text_string_to_metric_families(text):

@@ -87,7 +87,7 @@ class PageTests(SiteTestCase):
     def test_every_page_of_the_navigation_is_there_and_marked_in_it(self) -> None:
         page = self.reply("GET", "/").body.decode()
         paths = re.findall(r'<a href="([^"]+)" class="tab"', page)
-        self.assertEqual(8, len(paths))
+        self.assertEqual(9, len(paths))
         for path in paths:
             shown = self.reply("GET", path)
             self.assertEqual(200, shown.status, path)
@@ -119,6 +119,39 @@ class PageTests(SiteTestCase):
         own = self.shown("/page/carriers/tier1")
         for said in ("Found their message 7", "Orphan 3", "DELIVRD 3 UNDELIV 1", "Delivered 75.0 %"):
             self.assertIn(said, own)
+
+    def test_the_quality_page_compares_the_last_hour_with_the_week(self) -> None:
+        clock, quality = self.daemon.clock, self.daemon.quality.quality
+        self.daemon.ended("tier1", "acme", "44", 90, 10)
+        for _ in range(24):
+            clock.advance(300.0)
+            quality.take_reading(clock.seconds())
+        self.daemon.ended("tier1", "acme", "44", 30, 30)
+        self.daemon.ended("tier1", "quiet", "34", 0, 0, 7)
+        text = self.shown("/page/quality")
+        self.assertIn("tier1 +44 acme 60 50.0 % -40.0 10.0 s 10.0 s 100 90.0 % 10.0 s 10.0 s", text)
+        self.assertIn("tier1 +34 quiet 7 no receipts – – – 0 –", text)
+        self.assertNotIn("avoid", text)
+        self.assertIn("tier1 67 44.8 % -45.2 10.0 s", self.shown("/page/quality?by=carrier"))
+        only = self.shown("/page/quality?by=country&country=%2B34")
+        self.assertIn("+34 7 no receipts", only)
+        self.assertNotIn("+44", only)
+
+    def test_a_fall_of_the_delivered_share_is_marked(self) -> None:
+        self.daemon.ended("tier1", "acme", "44", 90, 10)
+        self.daemon.clock.advance(7200.0)
+        self.daemon.quality.quality.take_reading(self.daemon.clock.seconds() - 3650.0)
+        self.daemon.ended("tier1", "acme", "44", 30, 30)
+        self.assertIn('<span class="word bad">-40.0</span>', self.reply("GET", "/page/quality").body.decode())
+
+    def test_avoided_carriers_are_shown_with_their_route(self) -> None:
+        self.daemon.avoid("tier1")
+        self.assertIn("Carriers that routes avoid", self.shown("/page/quality"))
+        text = self.shown("/")
+        self.assertIn("The route for all numbers avoids tier1, which delivered 12% of 250 messages", text)
+
+    def test_the_page_of_a_carrier_leads_to_its_quality(self) -> None:
+        self.assertIn("/page/quality?carrier=tier1", self.reply("GET", "/page/carriers/tier1").body.decode())
 
     def test_the_accounts_table_shows_what_is_owed_and_the_share_of_attempts_that_failed(self) -> None:
         self.daemon.store.owed = {"acme": 17}

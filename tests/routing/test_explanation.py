@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Failover, Route
-from relay.routing.explanation import Explanation, explain, instant_of
+from relay.routing.explanation import Explanation, explain
 from relay.routing.routes import Routes
 
 ROUTES = Routes(
@@ -79,9 +79,3 @@ class ExplanationTests(SynchronousTestCase):
         found = explain(Routes([Route(prefix="44", carriers=["a"])]), "acme", "", "4915112345678", 0.0)
         self.assertEqual(found.carriers, ())
         self.assertIn("No route", found.decision)
-
-    def test_a_time_needs_its_offset_from_utc(self) -> None:
-        self.assertEqual(instant_of("1970-01-01T01:00+01:00"), 0.0)
-        self.assertEqual(instant_of("1970-01-01T00:01Z"), 60.0)
-        for text in ("1970-01-01T00:00", "noon", ""):
-            self.assertIsNone(instant_of(text))

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Account, Route
+from relay.config.model import Account, Quota, Route
 from relay.config.sender_patterns import AllowedSenders
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
@@ -18,6 +18,7 @@ from relay.routing.set_endings import endings_of
 from relay.smpp.message_codec import decode_message, message_body
 from relay.text.text_form import PLAIN
 from relay.values import smpp_constants as c
+from relay.values.charge import COUNTED, NOTHING_USED, AccountUse
 from relay.values.messages import (
     AtCarrier,
     Channel,
@@ -47,10 +48,17 @@ class RecordingStore(UnusedStore):
         self.accepted: list[Message] = []
         self.ended: list[Ending] = []
         self.pending: list[Pending] = []
+        self.use = NOTHING_USED
+        #: The days on which messages count.
+        self.days: list[object] = []
 
     def accept(self, messages: Sequence[Message], *keys: object, **more: object) -> Deferred[None]:
         self.accepted.extend(messages)
+        self.days += keys[2:]
         return succeed(None)
+
+    def account_use(self, account: str) -> AccountUse:
+        return self.use
 
     def scheduled_due(self, now: float, limit: int) -> Deferred[Sequence[Pending]]:
         return succeed([])
@@ -256,6 +264,22 @@ class MessageFlowTests(SynchronousTestCase):
         self.assertEqual((prepared.scheduled_at, prepared.parts), (1060.0, (b"body",)))
         self.flow.dispatch([prepared])
         self.assertEqual((self.store.ended, self.first.offered), ([], []))
+
+    def test_messages_over_the_account_s_quota_are_refused_alone_and_test_numbers_don_t_count(self) -> None:
+        account = Account(test_numbers={"15005550001": "DELIVRD"}, quota=Quota(daily=3))
+        routes = Routes([Route(prefix="44", carriers=["first"])], None, endings_of({"acme": account}))
+        self.flow.reroute(routes, {"first": self.first}, 3600.0)
+        self.flow.charging.replace({"acme": account}, {})
+        self.store.use = AccountUse(19700101, 1, 1)
+        numbers = [b"15005550001", b"33", b"447700900001", b"447700900002", b"447700900003", b"15005550001"]
+        batch = [Submission(b"\0\0a\0\1\1" + number + b"\0", (b"one",)) for number in numbers]
+        results = self.flow.prepare("acme", batch)
+        charges = [result.charge if isinstance(result, Message) else result.kind for result in results]
+        self.assertEqual(charges, [None, "", COUNTED, COUNTED, "quota-exceeded", None])
+        self.assertEqual(self.flow.counters.account("acme").refused[c.ESME_RTHROTTLED], 1)
+        accepted = [result for result in results if isinstance(result, Message)]
+        wait_for(self.clock, self.flow.accept(accepted))
+        self.assertEqual(self.store.days, [19700101])
 
     def test_above_the_rate_the_refusal_says_when_to_try_again(self) -> None:
         self.rates.wait_seconds = 2.5

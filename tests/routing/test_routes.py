@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Route
-from relay.routing.prefix_table import PrefixTable
+from relay.config.prefix_table import PrefixTable
 from relay.routing.routes import Routes
 
 

@@ -37,7 +37,7 @@ class ForgetfulWorld(World):
     def make_store(self, **options: Any) -> JournalStore:
         store = super().make_store(**options)
 
-        def accept(messages: Sequence[Message], idempotency: Any = None, repeatable: Any = ()) -> Any:
+        def accept(messages: Sequence[Message], idempotency: Any = None, repeatable: Any = (), day: Any = 0) -> Any:
             return succeed(None)
 
         store.accept = accept  # type: ignore[method-assign]

@@ -316,6 +316,19 @@ class SocketTests(TestCase):
         return answer
 
 
+class CountingGate:
+    """A gate that is open for a number of questions."""
+
+    def __init__(self, opens: int) -> None:
+        self._opens = opens
+        self.asked = 0
+
+    @property
+    def open(self) -> bool:
+        self.asked += 1
+        return self.asked <= self._opens
+
+
 class TlsFilesTests(TestCase):
     """Receivers over TLS that ask for our certificate, or whose authority nobody else knows."""
 
@@ -365,6 +378,32 @@ class TlsFilesTests(TestCase):
     async def test_a_receiver_that_asks_for_a_certificate_gets_the_account_s(self) -> None:
         self.assertEqual(await self.send(self.files), Answer(204))
         self.assertEqual(self.shown, [self.digest()])
+
+    async def test_a_request_is_not_sent_if_the_relay_may_send_no_more_after_the_handshake(self) -> None:
+        """The process was paused within the handshake, and another relay may send the request now."""
+        for opens in (1, 2):
+            gate = CountingGate(opens)
+            clients = HttpClients(reactor, gate=gate)
+            client = WebhookClient(clients, reactor)
+            url = f"https://localhost:{self.port.getHost().port}/"
+            answer = await client.send(url, {}, b"{}", allow_private=True, tls=self.files)
+            client.close()
+            agent: Any = clients(True, self.files)._agent
+            await agent._pool.closeCachedConnections()
+            self.assertEqual((answer.code, len(self.shown)), (0, 0) if opens == 1 else (204, 1))
+            # After the connection, and after the handshake.
+            self.assertEqual(gate.asked, 2)
+
+    async def test_a_handshake_that_fails_says_why_also_in_a_cluster(self) -> None:
+        class OpenGate:
+            open = True
+
+        client = WebhookClient(HttpClients(reactor, gate=OpenGate()), reactor)
+        answer = await client.send(
+            f"https://localhost:{self.port.getHost().port}/", {}, b"{}", allow_private=True, tls=None
+        )
+        client.close()
+        self.assertEqual((answer.code, answer.reason), (0, (await self.send(None)).reason))
 
     async def test_an_account_without_it_comes_by_no_connection_that_was_made_with_it(self) -> None:
         self.assertEqual((await self.send(self.files)).code, 204)

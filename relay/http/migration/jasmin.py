@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
+from relay.charging.sms_count import segments
 from relay.http.api_request import JSON, ApiRequest, Reply
+from relay.http.collaborators import SubmissionFlow
 from relay.http.logins import Logins
 from relay.http.message_calls import Messages
 from relay.http.message_preparer import MessagePreparer
@@ -32,6 +34,7 @@ from relay.smpp.message_codec import encode_address
 from relay.store.api import StoreUnavailable
 from relay.text.compose import destination_address, encode, source_address
 from relay.text.raw_parts import PLAIN, PduFields, compose_octets, with_fields
+from relay.values.amounts import amount_text
 from relay.values.ids import id_text
 from relay.values.messages import ADAPT_ADDRESSES, ADAPT_TEXT, Message, Submission
 from relay.webhooks.callbacks import jasmin_callback
@@ -42,7 +45,7 @@ _RATE_NAMES: Final = FIELD_NAMES - {"dlr", "dlr-url", "dlr-level", "dlr-method",
 _LOGIN: Final = ("username", "password")
 #: If a message has no sender, Jasmin sends an empty source address, and the carrier fills in its own.
 _NO_SOURCE: Final = encode_address(0, 0, b"")
-_UNLIMITED: Final = {"balance": "ND", "sms_count": "ND"}
+_UNLIMITED: Final[dict[str, Any]] = {"balance": "ND", "sms_count": "ND"}
 
 
 class Jasmin:
@@ -51,7 +54,8 @@ class Jasmin:
     They are `/send`, `/ping`, `/balance`, `/rate`, `/secure/send`, `/secure/balance` and `/secure/rate`.
     """
 
-    def __init__(self, messages: Messages, preparer: MessagePreparer, logins: Logins) -> None:
+    def __init__(self, messages: Messages, preparer: MessagePreparer, logins: Logins, flow: SubmissionFlow) -> None:
+        self._flow = flow
         self._messages = messages
         self._preparer = preparer
         self._logins = logins
@@ -72,17 +76,19 @@ class Jasmin:
         return Reply(200, b"Jasmin/PONG", b"text/html")
 
     async def balance(self, request: ApiRequest, _: str) -> Reply:
-        """Answers `/balance`: the relay's accounts have no balance, so the answer has no limit ("ND")."""
+        """Answers `/balance`: the balance of a prepaid account, and the messages that its quota still allows.
+
+        "ND" says that there is no limit.
+        """
 
         def answer(fields: Fields) -> object:
             check_names(fields, frozenset(_LOGIN), _LOGIN)
-            self._log_in(request, fields)
-            return _UNLIMITED
+            return self._balance(self._log_in(request, fields))
 
         return _json_reply(answer, request, lambda text: text)
 
     async def rate(self, request: ApiRequest, _: str) -> Reply:
-        """Answers `/rate` with the number of a message's parts; the price is always 0."""
+        """Answers `/rate` with the number of a message's parts, and the price of one; 0: the account has no prices."""
 
         def answer(fields: Fields) -> object:
             check_names(fields, _RATE_NAMES, ("to", *_LOGIN))
@@ -113,7 +119,7 @@ class Jasmin:
 
     async def secure_balance(self, request: ApiRequest, account: str) -> Reply:
         """Answers `/secure/balance` of the REST API, like `balance`."""
-        return Reply(200, msgspec.json.encode({"data": _UNLIMITED}))
+        return Reply(200, msgspec.json.encode({"data": self._balance(account)}))
 
     async def secure_rate(self, request: ApiRequest, account: str) -> Reply:
         """Answers `/secure/rate` of the REST API, like `rate`."""
@@ -197,7 +203,29 @@ class Jasmin:
         item = self._item(message, text_of(fields, "from"), None, account)
         if isinstance(item, Problem):
             raise _refusal(item, fields)
-        return {"unit_rate": 0.0, "submit_sm_count": len(item.parts)}
+        terms = self._flow.charging.terms(account)
+        if terms is None or terms.prices is None:
+            return {"unit_rate": 0.0, "submit_sm_count": len(item.parts)}
+        price = terms.prices.of(item.addresses)
+        if price is None:
+            raise Refusal(412, "No price for this number")
+        return {"unit_rate": _number(price), "submit_sm_count": segments(item.parts)}
+
+    def _balance(self, account: str) -> dict[str, Any]:
+        flow = self._flow
+        found = flow.charging.statement(account, flow.store.account_use, self._messages.now())
+        if found is None:
+            return _UNLIMITED
+        left = found.messages_left
+        return {
+            "balance": _number(found.balance) if found.prepaid else "ND",
+            "sms_count": "ND" if left is None else left,
+        }
+
+
+def _number(amount: int) -> msgspec.Raw:
+    """An amount as a number of JSON, with exactly its decimals."""
+    return msgspec.Raw(amount_text(amount).encode())
 
 
 def _with_hyphens(fields: Fields) -> Fields:
@@ -215,6 +243,12 @@ def _json_reply(answer: Callable[[Fields], object], request: ApiRequest, error: 
 def _refusal(problem: Problem, fields: Fields) -> Refusal:
     if problem.kind == "no-route":
         return Refusal(412, "No route found")
+    if problem.kind == "no-credit":
+        return Refusal(403, "Cannot charge submit_sm, the balance is too low")
+    if problem.kind == "no-price":
+        return Refusal(412, "No price for this number")
+    if problem.kind == "quota-exceeded":
+        return Refusal(403, "User quota exceeded")
     if problem.kind == "rate-limit":
         return Refusal(403, "User throughput exceeded")
     if problem.status == 503:

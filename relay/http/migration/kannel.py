@@ -120,7 +120,7 @@ class Kannel:
 def _refusal(problem: Problem) -> Refusal:
     if problem.status in (429, 503):
         return Refusal(503, "Temporal failure, try again later.")
-    if problem.kind == "no-route":
+    if problem.kind in ("no-route", "no-price"):
         return Refusal(403, "Not routable. Do not try again.")
     if problem.document.field == "notification_url":
         return Refusal(400, "DLR-URL field misformed, rejected")

@@ -1,12 +1,12 @@
 """Compaction: keeps the journal small, and removes texts from the disk.
 
 Theory of operation: only the oldest segments are ever deleted. Everything in them that still counts (messages in the
-table, settings, orphans, idempotency keys) is first written again at the journal's end, in its present state. When that
-is durable, the file is deleted. The bodies of a message are copied only if a carrier may still get them. Compaction is
-due in three cases: the journal has three times the size that it needs; the oldest segment has nothing that counts; or
-the oldest segment is older than texts may be. The size that it needs is an estimate, which is too small where texts
-from handsets or answers to requests are long. So when a compaction copies more than half of what it deletes, the first
-case waits until the journal has grown by half.
+table, settings, orphans, idempotency keys, accounts' totals) is first written again at the journal's end, in its
+present state. When that is durable, the file is deleted. The bodies of a message are copied only if a carrier may still
+get them. Compaction is due in three cases: the journal has three times the size that it needs; the oldest segment has
+nothing that counts; or the oldest segment is older than texts may be. The size that it needs is an estimate, which is
+too small where texts from handsets or answers to requests are long. So when a compaction copies more than half of what
+it deletes, the first case waits until the journal has grown by half.
 
 It works in slices of a few milliseconds. Each slice waits for its own commit, so compaction is never faster than the
 disk, and doesn't hold up the reactor. Until a slice is durable, its messages belong to their old segment. If anything
@@ -199,6 +199,10 @@ class Compaction:
                     await self._append(held)
                 if start + ROWS_A_SLICE < len(records):
                     await self._pause()
+        accounts = table.ledger.accounts()
+        for start in range(0, len(accounts), ROWS_A_SLICE):
+            # Totals have the state of this moment: from here to the append, nothing else runs.
+            await self._append(table.ledger.totals(accounts[start : start + ROWS_A_SLICE]))
         # The rates last: replay counts the orphans before them once more.
         await self._append(table.match_rates.all())
         for container in containers:

@@ -13,6 +13,7 @@ from relay.store.api import FeedEntry, StoreFigures
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.long_questions import LongQuestions
 from relay.store.table import views
+from relay.store.table.ended import ended_counts
 from relay.store.table.entries import Row
 from relay.store.table.message_views import durable_view
 from relay.store.table.overdue import at_carriers
@@ -20,6 +21,8 @@ from relay.store.table.receiving import feed as inbound_feed
 from relay.store.table.receiving import inbound_of
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
+from relay.values.charge import AccountUse, TopUp
+from relay.values.ended_counts import EndedCounts
 from relay.values.ids import id_text
 from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, QueueKey, Receipt
 
@@ -120,6 +123,12 @@ class JournalQueries:
     def scheduled_count(self, account: str) -> int:
         return self.table.scheduled.count_of(account)
 
+    def account_use(self, account: str) -> AccountUse:
+        return self.table.ledger.use(account)
+
+    def top_ups(self, account: str) -> Sequence[TopUp]:
+        return self.table.ledger.top_ups(account)
+
     def given_up_count(self, account: str) -> int:
         entry = self.table.accounts.get(account)
         return 0 if entry is None else len(entry.given_up)
@@ -140,6 +149,9 @@ class JournalQueries:
     def feed_begins(self, account: str) -> int:
         entry = self.table.accounts.get(account)
         return max(self.table.replayed_cursor, 0 if entry is None else entry.forgotten_cursor)
+
+    def ended_counts(self, after: int, limit: int) -> "Deferred[EndedCounts]":
+        return succeed(ended_counts(self.table, after, min(self._journal.durable_mark, after + limit)))
 
     def orphans(self, limit: int) -> "Deferred[Sequence[Receipt]]":
         return succeed(self.table.orphans.latest(limit))

@@ -56,16 +56,18 @@ from relay.store.table.evidence import judge
 from relay.store.table.expiry import Expiry
 from relay.store.table.in_doubt import sending
 from relay.store.table.learning import Learning
+from relay.store.table.ledger import charged
 from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
 from relay.store.table.receiving import numbered, receive
 from relay.store.table.receiving import take_back as take_back_inbound
-from relay.store.table.records import Setting
+from relay.store.table.records import Charged, Setting
 from relay.store.table.replaying import Replay
 from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.charge import ToppedUp, TopUp
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import (
     Attempt,
@@ -233,7 +235,11 @@ class JournalStore(JournalQueries):
     # Messages
 
     def accept(
-        self, messages: Sequence[Message], idempotency: Idempotency | None = None, repeatable: Set[bytes] = NO_IDS
+        self,
+        messages: Sequence[Message],
+        idempotency: Idempotency | None = None,
+        repeatable: Set[bytes] = NO_IDS,
+        day: int = 0,
     ) -> "Deferred[AcceptedBefore | None]":
         journal = self._journal
         if not journal.open:
@@ -248,10 +254,15 @@ class JournalStore(JournalQueries):
                 messages = [m for m in messages if m.id not in known]
         if self.table.open_rows + len(messages) > self._limits.messages:
             return fail(StoreFull(f"{self._limits.messages} messages have not ended, which is limits.messages"))
-        records = messages if idempotency is None else [*messages, idempotency]
+        charge = charged(messages, day) if day else None
+        records: Sequence[Any] = messages if idempotency is None else [*messages, idempotency]
+        if charge is not None:
+            records = [*records, charge]
         frame = encode_frame(records) if records else b""
-        done = journal.append(frame, before, partial(self._take_back, messages, idempotency))
+        done = journal.append(frame, before, partial(self._take_back, messages, idempotency, charge))
         accept(self.table, messages, *journal.place)
+        if charge is not None:
+            self.table.ledger.charge(charge)
         if idempotency is not None:
             self._keys.put(idempotency, journal.place[0].sequence)
         return done
@@ -269,8 +280,10 @@ class JournalStore(JournalQueries):
         entry = self._keys.get(account, key)
         return None if entry is None or entry.at + IDEMPOTENCY_SECONDS <= self._clock.seconds() else entry
 
-    def _take_back(self, messages: Sequence[Message], idempotency: Idempotency | None) -> None:
+    def _take_back(self, messages: Sequence[Message], idempotency: Idempotency | None, charge: Charged | None) -> None:
         take_back(self.table, messages)
+        if charge is not None:
+            self.table.ledger.take_back(charge)
         if idempotency is not None:
             self._keys.take_back(idempotency)
 
@@ -494,6 +507,17 @@ class JournalStore(JournalQueries):
 
     def settings(self) -> "Deferred[Sequence[tuple[str, str, str]]]":
         return succeed(self._settings.all())
+
+    # Money
+
+    def top_up(self, top_up: TopUp) -> "Deferred[ToppedUp]":
+        journal, ledger = self._journal, self.table.ledger
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        result = ledger.top_up(top_up)
+        if result.earlier is not None:
+            return journal.append(b"", result)
+        return journal.append(encode_frame([top_up]), result, partial(ledger.take_back_top_up, top_up))
 
     def _append(self, records: Sequence[Any], result: Any) -> "Deferred[Any]":
         """Appends one frame about events that have happened."""

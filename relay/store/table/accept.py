@@ -9,6 +9,7 @@ from relay.store.table.entry_values import (
     FORGOTTEN,
     LATER,
     LISTED,
+    REFUNDED,
     Acceptance,
     FailoverState,
     Part,
@@ -33,7 +34,7 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
         if acceptance is None or m.expires_at != acceptance.expires_at or m.accepted_at != acceptance.accepted_at:
             acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
         message_id = m.id
-        origin = account.origin(m.interface, m.registered_delivery, m.priority, m.adapt)
+        origin = account.origin(m.interface, m.registered_delivery, m.priority, m.adapt, m.charge, m.login)
         row = Row(message_id, origin, m.addresses, acceptance)
         if (
             len(m.parts) != 1
@@ -63,6 +64,9 @@ def take_back(table: Table, messages: Sequence[Message]) -> None:
     """Undoes an `accept` that could not be made durable."""
     for m in messages:
         row = table.get(m.id)
+        if row is not None and row.flags & REFUNDED and m.charge is not None:
+            # It has ended before it was durable.
+            table.ledger.take_back_refund(m.account, m.charge)
         if row is not None and not row.flags & FINAL:
             if row.handoff is None:
                 table.unsubmitted -= 1
@@ -101,12 +105,14 @@ def replaced(row: Row, r: Replacement) -> Message:
         tags=rare_fields.tags,
         failover=None if rare_fields.failover is None else rare_fields.failover.rule,
         replaces=True,
+        charge=origin.charge,
+        login=origin.smpp_queue.queue_key.url,
     )
 
 
 def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -> None:
     """Makes this the row of the message. The message's frame is at this place in the journal."""
-    origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority, m.adapt)
+    origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority, m.adapt, m.charge, m.login)
     acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
     accept_as(table, row, acceptance, origin, m.scheduled_at, later=bool(m.scheduled_at))
 
@@ -154,7 +160,8 @@ def add_rare_fields(row: Row, m: Message) -> None:
 
 def make_row(m: Message, account: TableAccount, acceptance: Acceptance) -> Row:
     """Makes a new row, without counting it. Replay calls it, too, and counts by itself."""
-    row = Row(m.id, account.origin(m.interface, m.registered_delivery, m.priority, m.adapt), m.addresses, acceptance)
+    origin = account.origin(m.interface, m.registered_delivery, m.priority, m.adapt, m.charge, m.login)
+    row = Row(m.id, origin, m.addresses, acceptance)
     if (
         len(m.parts) != 1
         or m.reference is not None

@@ -100,6 +100,10 @@ class Correlation:
             # From here on, this does what `Learning.learn` does, for nearly all receipts: final, and the first one of a
             # message with one part. Without the call it takes 1.4 µs, and with it 2.4 µs.
             origin = found.origin
+            if origin.charge is not None:
+                # Its price may have to be given back.
+                outcomes.append(learn(found, r, changes))
+                continue
             account = origin.account
             if account is not policy_account:
                 policy_account = account

@@ -24,6 +24,7 @@ from relay.store.table.entry_values import (
     Round,
 )
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
+from relay.values.charge import Charge
 from relay.values.inbound import INBOUND
 from relay.values.messages import Channel, QueueKey
 from relay.values.smpp_constants import REGISTERED_DELIVERY_FINAL, REGISTERED_DELIVERY_INTERMEDIATE
@@ -32,7 +33,7 @@ from relay.values.states import DELIVERED, SCHEDULED
 #: States are 0 to 9.
 STATES = 10
 #: How many origins of an account are kept: 256 values of registered_delivery, two interfaces, four priorities, three of
-#: `adapt`.
+#: `adapt`; and these for each price that a message of the account has had.
 _OVER_SMPP: Final = 256
 _A_PRIORITY: Final = 512
 _ADAPTED: Final = 2048
@@ -53,7 +54,7 @@ def smpp_owed_by_state(registered_delivery: int) -> tuple[int, ...]:
 class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
     """The account that submitted a message, the interface, and what was asked for; and values computed from these.
 
-    :ivar priority: as in `Message`; likewise `adapt`.
+    :ivar priority: as in `Message`; likewise `adapt` and `charge`.
     :ivar smpp_owed: for each final state, OWED_SMPP or 0.
     :ivar smpp_intermediate: OWED_SMPP if intermediate states were asked for (registered_delivery 0x10), else 0.
     """
@@ -67,6 +68,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False, eq=False):
     smpp_queue: "NotificationQueue[Row]"
     webhook_queue: "NotificationQueue[Row]"
     adapt: int
+    charge: Charge | None
 
 
 class Row(msgspec.Struct, gc=False, eq=False):
@@ -109,15 +111,26 @@ class PartOfRow(msgspec.Struct, frozen=True, gc=False, eq=False):
 class TableAccount(AccountLists["Row"]):
     """One customer's account in the table: its lists of messages, and the origins of its messages."""
 
-    __slots__ = ("_origins", "_queues")
+    __slots__ = ("_origins", "_origins_of_logins", "_queues")
 
     def __init__(self, name: str, queues: "NotificationQueues[Row]") -> None:
         super().__init__(name)
         self._queues = queues
-        self._origins: dict[int, Origin] = {}
+        self._origins: dict[int | tuple[int, Charge], Origin] = {}
+        #: The same for messages of an account's other SMPP logins, by the name of the login.
+        self._origins_of_logins: dict[str, dict[int | tuple[int, Charge], Origin]] = {}
 
-    def origin(self, interface: str, registered_delivery: int, priority: int, adapt: int) -> Origin:
+    def origin(
+        self,
+        interface: str,
+        registered_delivery: int,
+        priority: int,
+        adapt: int,
+        charge: Charge | None = None,
+        login: str = "",
+    ) -> Origin:
         """The origin that all messages with these values share."""
+        origins = self._origins_of_logins.setdefault(login, {}) if login else self._origins
         key = registered_delivery + _OVER_SMPP if interface == "smpp" else registered_delivery
         if interface == INBOUND:
             key = _FROM_HANDSETS
@@ -125,19 +138,21 @@ class TableAccount(AccountLists["Row"]):
             key += priority * _A_PRIORITY
         if adapt:
             key += adapt * _ADAPTED
-        origin = self._origins.get(key)
+        whole_key = key if charge is None else (key, charge)
+        origin = origins.get(whole_key)
         if origin is None:
             intermediate = bool(registered_delivery & REGISTERED_DELIVERY_INTERMEDIATE)
-            origin = self._origins[key] = Origin(
+            origin = origins[whole_key] = Origin(
                 self,
                 interface,
                 registered_delivery,
                 priority,
                 smpp_owed_by_state(registered_delivery),
                 OWED_SMPP if intermediate else 0,
-                self._queues.queue(QueueKey(self.name, Channel.SMPP)),
+                self._queues.queue(QueueKey(self.name, Channel.SMPP, login)),
                 self._queues.queue(QueueKey(self.name, Channel.WEBHOOK)),
                 adapt,
+                charge,
             )
         return origin
 

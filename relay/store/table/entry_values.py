@@ -42,10 +42,12 @@ LISTED: Final = 16384
 FAILS_OVER: Final = 32768
 #: The message waits for another carrier since some moment after the start of the process.
 GOES_ON: Final = 65536
+#: The message's price was given back.
+REFUNDED: Final = 131072
 
 OWED: Final = OWED_WEBHOOK | OWED_SMPP
 #: The flags that the journal keeps.
-DURABLE_FLAGS: Final = FINAL | OWED | GIVEN_UP_WEBHOOK | GIVEN_UP_SMPP | REPORTED | WAITED | FAILS_OVER
+DURABLE_FLAGS: Final = FINAL | OWED | GIVEN_UP_WEBHOOK | GIVEN_UP_SMPP | REPORTED | WAITED | FAILS_OVER | REFUNDED
 
 #: How many attempts of a message are kept, to be shown.
 ATTEMPTS_KEPT: Final = 12

@@ -9,6 +9,7 @@ from relay.store.table.entry_values import (
     NO_CARRIER_ERROR,
     OWED_SMPP,
     OWED_WEBHOOK,
+    REFUNDED,
     CarrierError,
     CarrierHandoff,
     Part,
@@ -85,7 +86,7 @@ def durable_view(row: Row, durable_mark: int) -> MessageView:
     ]
     return replace(
         view, state=state, final=False, ending=True, carrier_error="", done_at=None, parts=parts, owed=[],
-        carrier_done_at=None, rounds=(),
+        carrier_done_at=None, rounds=(), refunded=False,
     )  # fmt: skip
 
 
@@ -140,6 +141,8 @@ def message_view(row: Row) -> MessageView:
         inbound=None if rare_fields is None else rare_fields.inbound,
         tags=() if rare_fields is None else rare_fields.tags,
         rounds=rounds,
+        charge=row.origin.charge,
+        refunded=bool(row.flags & REFUNDED),
     )
 
 

@@ -213,7 +213,10 @@ class NotificationQueues(Generic[RowT]):
     def drop_if_empty(self, queue: NotificationQueue[RowT]) -> None:
         """Removes the queue of messages' own URL if nothing is owed in it any more."""
         queue_key = queue.queue_key
-        if queue_key.url and not queue.owed and self._shards[hash(queue_key) & 255].pop(queue_key, None) is not None:
+        if not queue_key.url or queue.owed or queue.owed_bit == OWED_SMPP:
+            # The queues of accounts and of SMPP logins are few, and origins refer to them.
+            return
+        if self._shards[hash(queue_key) & 255].pop(queue_key, None) is not None:
             self.gone(queue)
 
     def slices(self) -> Iterator[list[NotificationQueue[RowT]]]:

@@ -3,7 +3,7 @@
 Theory of operation: a record has a decision, and not the event that led to it: this message is now DELIVERED, these
 channels are owed a notification, this is its place in the feed. So a replay doesn't need the configuration, and doesn't
 repeat look-ups. It gives the same table, whatever was reconfigured or forgotten meanwhile. `Message`, `Submitted`,
-`Receipt` (only of orphans and unreadable receipts) and `Idempotency` are written as `relay.values.messages` and
+`Receipt` (only of orphans and unreadable receipts), `TopUp` and `Idempotency` are written as `relay.values` and
 `relay.store.api` define them.
 
 All records are msgpack arrays that begin with their tag. A field may only be added at the end, with a default. A tag is
@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from relay.store.api import Idempotency
+from relay.values.charge import Charge, TopUp
 from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
@@ -235,7 +236,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     :ivar again_at: when somebody last asked to send the webhook again.
     :ivar refused_by: the carrier that refused a long message as a whole.
     :ivar priority: as in `relay.values.messages.Message`; likewise `user_message_reference`, `scheduled_at`,
-        `adapt` and `tags`.
+        `adapt`, `tags`, `charge` and `login`.
     :ivar inbound: of a message from a handset: what it says.
     :ivar failover: None: the message doesn't go to another carrier.
     """
@@ -274,6 +275,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     adapt: int = 0
     tags: tuple[str, ...] = ()
     failover: FailoverSnapshot | None = None
+    charge: Charge | None = None
+    login: str = ""
 
 
 class Setting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
@@ -288,6 +291,49 @@ class Counters(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=22):
     """Numbers that must never be used twice. They are kept when compaction drops the records with them."""
 
     cursor: int
+
+
+class Charged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=40):
+    """Messages of an account were accepted that count for its quota, or cost something. They are in the same frame.
+
+    :ivar day: as in `relay.values.charge.AccountUse`.
+    :ivar messages: how many they are.
+    :ivar amount: what was taken from the account's balance in `currency`, in millionths.
+    """
+
+    account: str
+    day: int
+    messages: int
+    amount: int = 0
+    currency: str = ""
+
+
+class Refunded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=42):
+    """The price of a message was given back. The next record ends the message.
+
+    :ivar account: as in `Charged`; likewise `amount` and `currency`: what was put back to the balance; 0: the message
+        was not prepaid.
+    """
+
+    id: bytes
+    account: str
+    amount: int = 0
+    currency: str = ""
+
+
+class AccountTotals(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=41):
+    """What an account has used up to here. Compaction writes it before it drops the records with the single charges.
+
+    :ivar day: as in `relay.values.charge.AccountUse`; likewise `on_day`, `in_month` and `balances`.
+    :ivar top_ups: the latest top-ups, oldest first.
+    """
+
+    account: str
+    day: int
+    on_day: int
+    in_month: int
+    balances: dict[str, int] = {}
+    top_ups: tuple[TopUp, ...] = ()
 
 
 class Synced(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=30):
@@ -319,5 +365,9 @@ Record = (
     | Idempotency
     | Setting
     | Counters
+    | Charged
+    | Refunded
+    | TopUp
+    | AccountTotals
     | Synced
 )

@@ -22,6 +22,7 @@ from relay.store.table.entry_values import (
     OWED,
     OWED_SMPP,
     OWED_WEBHOOK,
+    REFUNDED,
     REPORTED,
     WAITED,
     Acceptance,
@@ -39,6 +40,8 @@ from relay.store.table.receiving import inbound_of, inbound_row, owed_bits
 from relay.store.table.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
+    AccountTotals,
+    Charged,
     Counters,
     Evidence,
     Handed,
@@ -46,6 +49,7 @@ from relay.store.table.records import (
     MatchRate,
     OwedAgain,
     Placed,
+    Refunded,
     RoundEnded,
     RoundLearnt,
     Sending,
@@ -60,6 +64,7 @@ from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.charge import TopUp
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
 from relay.values.states import ENROUTE, UNKNOWN
@@ -105,6 +110,10 @@ class Replay:
             Idempotency: self._idempotency,
             Setting: self._setting,
             Counters: self._counters,
+            Charged: table.ledger.charge,
+            Refunded: self._refunded,
+            TopUp: self._top_up,
+            AccountTotals: table.ledger.restore,
             Synced: self._synced,
         }
 
@@ -499,6 +508,16 @@ class Replay:
 
     def _setting(self, setting: Setting) -> None:
         self._settings.put(setting, self._segment.sequence)
+
+    def _refunded(self, record: Refunded) -> None:
+        row = self._table.get(record.id)
+        # Without its row, either the totals after this record have the refund, or the message was never durable.
+        if row is not None and not row.flags & REFUNDED:
+            row.flags |= REFUNDED
+            self._table.ledger.refund(record)
+
+    def _top_up(self, record: TopUp) -> None:
+        self._table.ledger.top_up(record)
 
     def _counters(self, counters: Counters) -> None:
         self._table.cursor = max(self._table.cursor, counters.cursor)

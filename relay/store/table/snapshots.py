@@ -109,6 +109,8 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         origin.adapt,
         rare_fields.tags,
         None if rare_fields.failover is None else _failover(row, rare_fields.failover, ids),
+        origin.charge,
+        origin.smpp_queue.queue_key.url,
     )
 
 
@@ -175,7 +177,7 @@ class SharedHandoffs:
 
 def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs: SharedHandoffs) -> Row:
     """Makes the row of a snapshot. It isn't in any container of the table yet."""
-    origin = table.account(s.account).origin(s.interface, s.registered_delivery, s.priority, s.adapt)
+    origin = table.account(s.account).origin(s.interface, s.registered_delivery, s.priority, s.adapt, s.charge, s.login)
     row = Row(s.id, origin, s.addresses, acceptance, s.state, s.flags)
     row.carrier_error = table.carrier_error(s.error, s.network_error_code, s.stat)
     row.done_at = s.done_at

@@ -31,6 +31,7 @@ from relay.store.table.entry_values import (
     OWED,
     OWED_SMPP,
     OWED_WEBHOOK,
+    REFUNDED,
     REPORTED,
     WAITED,
     CarrierError,
@@ -40,14 +41,17 @@ from relay.store.table.evidence import EvidenceList
 from relay.store.table.failovers import Failovers
 from relay.store.table.in_doubt import InDoubt
 from relay.store.table.inbound_parts import InboundParts
+from relay.store.table.ledger import Ledger
 from relay.store.table.match_rates import MatchRates
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.store.table.orphans import Orphans, Unreadable
+from relay.store.table.records import Refunded
 from relay.store.table.same_id import without_row
 from relay.store.table.scheduled import ScheduledMessages
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import UnsubmittedMessages
 from relay.values.callback_masks import tells_intermediate
+from relay.values.charge import Charge
 from relay.values.messages import AmbiguousReceipt, Channel, Outcome, QueueKey, Receipt
 from relay.values.network_errors import network_error_text
 from relay.values.states import UNKNOWN
@@ -100,6 +104,7 @@ class Table:
         self.evidence = EvidenceList(limits.orphans)
         self.unreadable = Unreadable(limits.unreadable)
         self.inbound_parts = InboundParts()
+        self.ledger = Ledger()
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
         self.ambiguous: deque[AmbiguousReceipt] = deque(maxlen=_AMBIGUOUS_KEPT)
@@ -213,6 +218,10 @@ class Table:
 
         :param owed: the channels that are owed a notification.
         """
+        charge = row.origin.charge
+        if charge is not None and charge.price and (charge.refunds >> state & 1 or row.flags & LATER):
+            # Nothing was sent of a message that is cancelled before its time.
+            changes.records.append(self._refund(row, charge))
         if row.handoff is None:
             self.unsubmitted -= 1
             if row.flags & LATER:
@@ -239,6 +248,13 @@ class Table:
         else:
             self.keep(row)
         return cursor
+
+    def _refund(self, row: Row, charge: Charge) -> Refunded:
+        row.flags |= REFUNDED
+        paid = (charge.price, charge.currency) if charge.prepaid else (0, "")
+        record = Refunded(row.id, row.origin.account.name, *paid)
+        self.ledger.refund(record)
+        return record
 
     def _cancel(self, row: Row, owed: int) -> None:
         """Takes back notifications of an intermediate state, because the final state needs none on these channels."""
