@@ -26,6 +26,7 @@ from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
 from relay.config.model import Logs
+from relay.values.masking import masked
 
 #: The fields that may hold phone numbers. No other field may ever hold one.
 NUMBER_FIELDS: Final = frozenset({"to", "sender", "number"})
@@ -33,18 +34,12 @@ NUMBER_FIELDS: Final = frozenset({"to", "sender", "number"})
 FORBIDDEN_FIELDS: Final = frozenset({"text", "short_message", "body", "message", "pdu", "raw", "password", "api_key"})
 
 _NAME = re.compile(r"([a-z][a-z0-9]*(?:_[a-z0-9]+)+): ")
-_LAST_TWO_DIGITS = re.compile(r"\d\D*\d(?=\D*$)|\d(?=\D*$)")
 # Surrogates are among them. They stand for a peer's octets that aren't UTF-8, and would be written as these octets.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 #: How many characters of a field are written. Otherwise a peer could make our lines as long as it likes.
 _LONGEST_VALUE: Final = 500
 _ROTATE_BYTES: Final = 100_000_000
 _ROTATED_FILES: Final = 10
-
-
-def masked(number: str) -> str:
-    """The number with its last two digits as `x`: +4477009001 -> +44770090xx."""
-    return _LAST_TWO_DIGITS.sub(lambda found: re.sub(r"\d", "x", found[0]), number)
 
 
 @implementer(ILogObserver)

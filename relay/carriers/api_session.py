@@ -19,7 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from relay.carriers.api_adapter import ApiAdapter, HttpRequest, LoginRefused
-from relay.carriers.http_exchange import HttpAnswer, never_sent
+from relay.carriers.http_exchange import HttpAnswer, never_sent, tapped
 from relay.carriers.over_http import SessionOverHttp, taken_out
 from relay.carriers.session_api import Request, SessionReports
 from relay.config.urls import UrlProblem
@@ -115,7 +115,11 @@ class ApiCarrierSession(SessionOverHttp):
     async def _exchange(self, made: HttpRequest, batch: list[Request]) -> None:
         """Sends a request, and takes its part out of `batch` when it is known what became of it."""
         try:
-            answer = await self._ask(made)
+            asking = self._ask(made)
+            if self._tap is not None:
+                asked = made.method, made.url, made.headers, made.body
+                asking = Deferred.fromCoroutine(tapped(self._tap, *asked, asking, self._clock))
+            answer = await asking
         except CancelledError:
             raise
         except UrlProblem:

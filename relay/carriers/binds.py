@@ -18,6 +18,7 @@ from relay.config.model import Carrier
 from relay.smpp.client import BindRequest, SmppClientFactory, SmppClientProtocol
 from relay.smpp.session import SessionLimits
 from relay.values import smpp_constants as c
+from relay.values.wire_tap import WireTap
 
 #: How many of the carrier's requests (mostly receipts) may be unanswered at once on one session.
 _PENDING_REQUESTS = 10_000
@@ -62,8 +63,8 @@ class SmppKeeper:
         self._failures = 0
         self._session: SmppClientProtocol | None = None
         self._refused = False
-        factory = SmppClientFactory(self, request, limits, clock)
-        self._service = ClientService(_Reporting(endpoint, reports), factory, self._pause, clock)
+        self._factory = SmppClientFactory(self, request, limits, clock)
+        self._service = ClientService(_Reporting(endpoint, reports), self._factory, self._pause, clock)
         # The keeper doesn't need the reports of a bound session. They go to the link without another call.
         self.answered = reports.answered
         self.accepted = reports.accepted
@@ -83,6 +84,10 @@ class SmppKeeper:
     def sending(self) -> Sequence[object]:
         """The tokens of the requests that have no response yet."""
         return () if self._session is None else self._session.sending()
+
+    def tap(self, tap: WireTap | None) -> None:
+        """Gives `tap` what goes over the connection, and over later ones; None: nobody gets it any more."""
+        self._factory.tap(tap)
 
     def _pause(self, attempts: int) -> float:
         self._failures = max(self._failures, attempts)

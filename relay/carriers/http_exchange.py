@@ -1,5 +1,6 @@
 """Sends one HTTP request to a carrier, and reads the whole answer."""
 
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from treq.client import HTTPClient
@@ -9,8 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.config.urls import parse_url
 from relay.runtime.bounded_body import read_body
+from relay.values.wire_tap import WireTap
 from relay.webhooks.connections import ReadyHeaders, common_headers
 from relay.webhooks.schedule import retry_after_seconds
+from relay.webhooks.webhook_client import reason_of
 
 #: The largest answer that is read. Even an answer with a long problem for each of many items is smaller.
 ANSWER_BYTES: Final = 1_048_576
@@ -47,6 +50,26 @@ async def exchange(
     pause_seconds = retry_after_seconds(values[0] if values else None, clock.seconds())
     content = await read_body(response, ANSWER_BYTES)
     return HttpAnswer(response.code, content, min(pause_seconds, LONGEST_PAUSE_SECONDS))
+
+
+async def tapped(
+    tap: WireTap,
+    method: str,
+    url: str,
+    headers: Mapping[bytes, Sequence[bytes]],
+    body: bytes | None,
+    asking: Awaitable[HttpAnswer],
+    clock: IReactorTime,
+) -> HttpAnswer:
+    """Awaits the answer to a request, and gives `tap` a copy of the request and what became of it."""
+    name, began_at = tap.request(method, url, headers, body), clock.seconds()
+    try:
+        answer = await asking
+    except BaseException as problem:
+        tap.answer(name, reason_of(problem), clock.seconds() - began_at)
+        raise
+    tap.answer(name, f"{answer.status}, {len(answer.content)} octets", clock.seconds() - began_at)
+    return answer
 
 
 def never_sent(problem: Exception) -> bool:

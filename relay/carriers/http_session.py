@@ -24,7 +24,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from relay.carriers.http_exchange import HttpAnswer, exchange, never_sent
+from relay.carriers.http_exchange import HttpAnswer, exchange, never_sent, tapped
 from relay.carriers.over_http import SessionOverHttp, taken_out
 from relay.carriers.relay_api import read_answers, status_of
 from relay.carriers.session_api import Request, SessionReports
@@ -276,4 +276,8 @@ class HttpCarrierSession(SessionOverHttp):
             headers[b"Content-Type"] = [b"application/json"]
         if batch and self._trace_headers is not None:
             headers.update(self._trace_headers([token for _, token in batch]))
-        return await exchange(self._http, method, self._base_url + path, headers, body, self._clock)
+        url = self._base_url + path
+        asking = exchange(self._http, method, url, headers, body, self._clock)
+        if self._tap is None:
+            return await asking
+        return await tapped(self._tap, method, url, headers, body, asking, self._clock)

@@ -32,6 +32,7 @@ from relay.text.text_form import TextForm
 from relay.values.counters import CarrierCounters
 from relay.values.messages import AtCarrier, Receipt
 from relay.values.pdus import Accepted, Answered, LateAnswer, MessagePdu
+from relay.values.wire_tap import WireTap
 
 
 class CarrierLink:
@@ -106,6 +107,11 @@ class CarrierLink:
     def withdraw(self, account: str) -> Sequence[Outgoing]:
         """Removes the queued parts of an account, and returns them. What has been written is not affected."""
         return self._sender.queue.withdraw(account)
+
+    def tap(self, tap: WireTap | None) -> None:
+        """Gives an operator's trace what goes between us and the carrier from now on; None: that ends."""
+        for keeper in self._keepers:
+            keeper.tap(tap)
 
     def drop_cancelled(self) -> None:
         """Removes the queued parts of messages that were cancelled, instead of when their turn comes."""

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from relay.carriers.session_api import Request, SessionReports
 from relay.values import smpp_constants as c
 from relay.values.pdus import Answered
+from relay.values.wire_tap import WireTap
 
 
 class SessionOverHttp:
@@ -40,6 +41,12 @@ class SessionOverHttp:
         self._filling: IDelayedCall | None = None
         self._bound = False
         self._stopped = False
+        #: Gets a copy of all requests; None: nobody traces the carrier.
+        self._tap: WireTap | None = None
+
+    def tap(self, tap: WireTap | None) -> None:
+        """See `SessionKeeper`."""
+        self._tap = tap
 
     def start(self) -> None:
         """See `SessionKeeper`."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from relay.values.pdus import Accepted, Answered, LateAnswer, MessagePdu
+from relay.values.wire_tap import WireTap
 
 #: One request: its body, and the token that the reports about it have.
 Request = tuple[bytes, object]
@@ -62,6 +63,9 @@ class SessionKeeper(Protocol):
 
     def sending(self) -> Sequence[object]:
         """The tokens of all requests that have no response yet, also while the session is not bound."""
+
+    def tap(self, tap: WireTap | None) -> None:
+        """Gives `tap` what goes between us and the carrier from now on; None: nobody gets it any more."""
 
 
 class Responder(Protocol):

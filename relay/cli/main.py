@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "unsuspend": ("relay.cli.action_commands:UNSUSPEND", "end the suspension of an account"),
     "balance": ("relay.cli.balance_command", "show what an account has used and paid, and top it up"),
     "purge": ("relay.cli.purge_command", "end the messages that wait for a carrier, or those of an account or a route"),
+    "trace": ("relay.cli.trace_command", "show what goes between a running relay and a carrier or account"),
     "reload": ("relay.cli.reload_command", "have a running relay read its configuration file again"),
     "replay": ("relay.cli.replay_notifications", "have a running relay send notifications again"),
     "route": ("relay.cli.route", "say which carriers a message would go to, and why"),

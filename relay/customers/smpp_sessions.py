@@ -31,11 +31,13 @@ from relay.runtime.tasks import Drain, Tasks
 from relay.smpp.message_codec import deliver_body_from_data_sm
 from relay.smpp.other_codec import submit_multi_resp_body
 from relay.smpp.server import SmppServerProtocol
+from relay.smpp.tapping import begin_tap, end_tap
 from relay.store.api import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets
 from relay.values.messages import Channel, Message, QueueKey, Submission
 from relay.values.pdus import Accepted, Answered, BindPdu, MessageIdPdu, MessagePdu, SubmitMultiPdu
+from relay.values.wire_tap import WireTap
 
 _RESP = c.RESPONSE_BIT
 #: If another bind needs the place of a silent session, that session must answer enquire_link in this time.
@@ -77,6 +79,8 @@ class CustomerSessions:
         self._left: dict[str, set[QueueKey]] = {}
         self._connections: set[SmppServerProtocol] = set()
         self._drain = Drain(lambda: sum(protocol.session.outstanding for protocol in self._connections), clock)
+        #: The accounts that an operator traces.
+        self._taps: dict[str, WireTap] = {}
         #: How many binds were refused, by command_status.
         self.binds_refused: dict[int, int] = {}
 
@@ -105,6 +109,20 @@ class CustomerSessions:
         for protocol in sessions:
             protocol.unbind()
         return len(sessions)
+
+    def tap(self, account: str, tap: WireTap | None) -> None:
+        """Gives `tap` what goes over the sessions of an account, also over later ones; None: nobody gets it any more.
+
+        Of a later session it gets the response to the bind, and what follows.
+        """
+        self._taps.pop(account, None)
+        if tap is not None:
+            self._taps[account] = tap
+        for protocol in self.bound.of(account):
+            if tap is None:
+                end_tap(protocol)
+            else:
+                begin_tap(protocol, tap, f"a session from {protocol.address}")
 
     def abort(self) -> None:
         """Drops the connections that are still open after `stop`."""
@@ -151,6 +169,8 @@ class CustomerSessions:
                     status=c.status_name(status),
                     reason=verdict.reason,
                 )
+            if self._taps:
+                self._note_refusal(protocol.address, pdu, verdict)
             protocol.session.refuse_bind(pdu, status)
             protocol.flush()
             protocol.close()
@@ -159,6 +179,9 @@ class CustomerSessions:
         assert login is not None
         self.bound.add(protocol, login, pdu.password)
         protocol.interface_version = pdu.interface_version or 0x33
+        tap = self._taps.get(login.account)
+        if tap is not None:
+            begin_tap(protocol, tap, f"a session from {protocol.address}, which has sent its bind")
         protocol.session.accept_bind(pdu, self._settings.system_id, now)
         # The response to the bind must leave before the first deliver_sm that waited for it.
         protocol.flush()
@@ -250,6 +273,12 @@ class CustomerSessions:
             most = login.settings.max_binds
             return BindVerdict(c.ESME_RALYBND, reason=f"the login has its {most} sessions already")
         return verdict
+
+    def _note_refusal(self, address: str, pdu: BindPdu, verdict: BindVerdict) -> None:
+        login = self._accounts.by_system_id(pdu.system_id)
+        tap = None if login is None else self._taps.get(login.account)
+        if tap is not None:
+            tap.note("", f"a bind from {address} was refused: {c.status_name(verdict.status)}, {verdict.reason}")
 
     def _probe_silent(self, login: SmppLogin, now: float) -> None:
         """Sends enquire_link on the login's session that has been silent for longest.

@@ -85,7 +85,10 @@ def actions_of(account: AccountLook) -> list[Content]:
 
 
 def _suspend(account: AccountLook) -> list[Content]:
-    made: list[Content] = [action_link("Purge queued messages", "accounts", account.name, "purge")]
+    made: list[Content] = [
+        action_link("Purge queued messages", "accounts", account.name, "purge"),
+        action_link("Trace", "accounts", account.name, "trace"),
+    ]
     return made if account.suspended else [*made, action_link("Suspend", "accounts", account.name, "suspend")]
 
 

@@ -29,6 +29,12 @@ _MADE: Final = {
             "Receipts that have not come will be lost, and their messages end UNKNOWN.",
             "Unbind carrier",
         ),
+        "trace": (
+            "Trace {}?",
+            "For some minutes the relay notes each PDU and HTTP request between itself and the carrier, without texts "
+            "and secrets. Receipts that a carrier posts over HTTP are not among them.",
+            "Begin trace",
+        ),
         "dismiss": (
             "Dismiss the receipts of {}?",
             "They are kept no more, and can't find their messages any more.",
@@ -54,6 +60,12 @@ _MADE: Final = {
             "Suspend account",
         ),
         "unsuspend": ("End the suspension of {}?", "It may log in again, and its messages are sent.", "End suspension"),
+        "trace": (
+            "Trace {}?",
+            "For some minutes the relay notes each PDU of its SMPP sessions and each request to its URLs, without "
+            "texts and secrets. The account's own HTTP requests are not among them.",
+            "Begin trace",
+        ),
         "url-off": (
             "Stop posting to the URL of {}?",
             "Its notifications wait until their retry window ends.",
@@ -73,6 +85,7 @@ _MADE: Final = {
             "Purge messages",
         ),
     },
+    "traces": {"end": ("End trace {}?", "Its lines are kept.", "End trace")},
     "messages": {
         "notify": (
             "Send the notification of {} again?",

@@ -23,6 +23,8 @@ from relay.operator.balances import ToppedUpReport, TopUpRequest, check_same, re
 from relay.operator.operator_logins import Actor
 from relay.operator.purge import Purged, PurgeRequest, end_messages, messages_of_route, queued_messages
 from relay.operator.refusal import Refusal
+from relay.operator.trace_lines import Kind, TraceView
+from relay.operator.traces import KEPT, Trace, TraceRefused, TraceRequest, Traces
 from relay.routing.explanation import words
 from relay.routing.flow import MessageFlow
 from relay.values.amounts import amount_text
@@ -105,6 +107,7 @@ class OperatorActions:
     """Does the operator's actions, and records them.
 
     :ivar clock: the reactor's time.
+    :ivar traces: the traces of carriers and accounts.
     :raises Refusal: from every action: it can't be done, and nothing has changed.
     :raises StoreUnavailable: from every action: it can't be recorded, and nothing has changed.
     """
@@ -114,6 +117,7 @@ class OperatorActions:
     def __init__(self, daemon: Operated, clock: Any) -> None:
         self._daemon = daemon
         self.clock = clock
+        self.traces = Traces(daemon, clock)
         self._numbers: itertools.count[int] | None = None
 
     async def hold(self, carrier: str, reason: str, by: Actor) -> str:
@@ -229,6 +233,34 @@ class OperatorActions:
         await self.record(f"purge {what}: {len(ids)} messages", wanted.reason, by)
         ended = await end_messages(self._daemon.flow, ids, self.clock)
         return Purged(ended, len(ids) - ended)
+
+    async def trace(self, kind: Kind, name: str, wanted: TraceRequest, by: Actor) -> TraceView:
+        """Begins to trace a carrier (also one that drains) or an account. The trace ends by itself."""
+        if kind == "account":
+            self._account(name)
+        elif self._daemon.draining_carriers.link(name) is None:
+            self._link(name)
+        try:
+            self.traces.check(kind, name, wanted.minutes)
+            await self._record(f"trace the {kind} {name} for {wanted.minutes:g} minutes", wanted.reason, by)
+            return self.traces.begin(kind, name, wanted.minutes, by.user)
+        except TraceRefused as problem:
+            raise Refusal(str(problem), 409) from None
+
+    async def end_trace(self, number: str, reason: str, by: Actor) -> TraceView:
+        """Ends a trace before its time."""
+        trace = self.trace_of(number)
+        if not trace.ended:
+            await self._record(f"end trace {number} of the {trace.kind} {trace.name}", reason, by)
+            self.traces.end(trace.number, f"{by.user} ended it")
+        return trace.view
+
+    def trace_of(self, number: str) -> Trace:
+        """Finds a trace that runs or is kept."""
+        trace = self.traces.find(int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
+        if trace is None:
+            raise Refusal(f"there is no trace {number!r}; the last {KEPT} are kept, until a restart")
+        return trace
 
     async def top_up(self, account: str, wanted: TopUpRequest, by: Actor) -> ToppedUpReport:
         """Adds an amount to the balance of a prepaid account, once for each key."""

@@ -21,6 +21,7 @@ from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.operator import page_files
+from relay.operator.action_answers import Done, answered, reason_of
 from relay.operator.actions import Operated, OperatorActions, ReplayRequest
 from relay.operator.admin_site import (
     MOST_FAILED_LOGINS,
@@ -46,13 +47,13 @@ from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.refusal import Refusal
 from relay.operator.time_line import TimeLine, time_line
+from relay.operator.trace_calls import TraceCalls
+from relay.operator.trace_lines import TraceView
 from relay.routing.explanation import Explanation, explain
 from relay.runtime.fair_turns import FairTurns
 from relay.store.api import StoreUnavailable
 from relay.text.compose import InvalidText
 from relay.values.instants import instant_of
-
-_REASON_CHARACTERS = 200
 
 
 class Administered(Looked, Operated, Protocol):
@@ -76,22 +77,6 @@ class FoundMessages(msgspec.Struct, frozen=True):
     complete: bool
 
 
-class Done(msgspec.Struct, frozen=True):
-    """The answer to an action: a sentence, how many things it concerned, and how many it skipped.
-
-    :ivar route: as `Purged.route`.
-    """
-
-    done: str
-    count: int = 1
-    passed_over: int = 0
-    route: str = ""
-
-
-class _Reason(msgspec.Struct, frozen=True):
-    reason: str = ""
-
-
 class AdminPages:
     """The pages, for `AdminRoot`.
 
@@ -110,6 +95,7 @@ class AdminPages:
         self._metrics = metrics
         self._observer = observer
         self._actions = actions
+        self._traces = TraceCalls(actions)
         store = daemon.flow.store
         self._search = MessageSearch(store, daemon.lists, lambda: daemon.config.accounts, observer.seconds)
         self._entries = EntryApi(lambda: daemon.config.admin, lambda: daemon.editor, actions)
@@ -133,6 +119,8 @@ class AdminPages:
             ("GET", "audit"): self.audit,
             ("GET", "quality"): self.quality,
             ("GET", "carriers"): self.carrier,
+            ("GET", "traces"): self._traces.get,
+            ("POST", "traces"): self._traces.post,
             ("GET", "configuration"): self.configuration,
             ("POST", "configuration"): self.act_on_configuration,
             ("PUT", "configuration"): self.act_on_configuration,
@@ -222,7 +210,7 @@ class AdminPages:
 
     async def account(self, request: AdminRequest) -> Reply:
         """/accounts/NAME/balance: what the account has used and paid, see `BalanceReport`."""
-        return await _answered(self._balance(request))
+        return await answered(self._balance(request))
 
     async def _balance(self, request: AdminRequest) -> BalanceReport:
         match request.path[1:]:
@@ -242,7 +230,7 @@ class AdminPages:
             case []:
                 return json_reply(None if self._daemon.reloader is None else self._daemon.reloader.last)
             case ["check"]:
-                return await _answered(self._actions.reload_dry_run())
+                return await answered(self._actions.reload_dry_run())
             case _:
                 return json_reply({"error": "there are /configuration and /configuration/check"}, 404)
 
@@ -253,21 +241,21 @@ class AdminPages:
         others are of the admin API."""
         if EntryApi.has(request):
             return self._not_now() or await self._entries.answer(request)
-        return await _answered(self._on_configuration(request))
+        return await answered(self._on_configuration(request))
 
     async def act_on_carrier(self, request: AdminRequest) -> Reply:
         """POST /carriers/NAME/hold, /resume, /dismiss, and /unbind for one that drains, with {"reason": "..."}; /purge
         with `PurgeRequest`."""
-        return self._not_now() or await _answered(self._on_carrier(request))
+        return self._not_now() or await answered(self._on_carrier(request))
 
     async def act_on_account(self, request: AdminRequest) -> Reply:
         """POST /accounts/NAME/unbind, /suspend, /unsuspend, /url-off, /url-on with {"reason"}, /purge with
         `PurgeRequest`, /replay with `ReplayRequest`, and /balance with `TopUpRequest`."""
-        return self._not_now() or await _answered(self._on_account(request))
+        return self._not_now() or await answered(self._on_account(request))
 
     async def act_on_route(self, request: AdminRequest) -> Reply:
         """POST /routes/PLACE/purge with `PurgeRequest`; PLACE is the number in `routes[0]`."""
-        return self._not_now() or await _answered(self._on_route(request))
+        return self._not_now() or await answered(self._on_route(request))
 
     def _not_now(self) -> Reply | None:
         """Refuses actions while another relay of the cluster works. It has the carriers and accounts."""
@@ -279,23 +267,25 @@ class AdminPages:
     async def _on_configuration(self, request: AdminRequest) -> ReloadResult:
         if request.path[1:] != ["reload"] or request.method != "POST":
             raise Refusal("the action is POST /configuration/reload")
-        return await self._actions.reload(_reason(request), request.actor)
+        return await self._actions.reload(reason_of(request), request.actor)
 
-    async def _on_carrier(self, request: AdminRequest) -> Done:
+    async def _on_carrier(self, request: AdminRequest) -> Done | TraceView:
         actions = self._actions
         match request.path[1:]:
+            case [name, "trace"]:
+                return await self._traces.begin("carrier", name, request)
             case [name, "hold"]:
-                return Done(await actions.hold(name, _reason(request), request.actor))
+                return Done(await actions.hold(name, reason_of(request), request.actor))
             case [name, "resume"]:
-                return Done(await actions.resume(name, _reason(request), request.actor))
+                return Done(await actions.resume(name, reason_of(request), request.actor))
             case [name, "unbind"]:
-                return Done(await actions.unbind_carrier(name, _reason(request), request.actor))
+                return Done(await actions.unbind_carrier(name, reason_of(request), request.actor))
             case [name, "purge"]:
                 return await _purged(actions.purge_carrier, name, request)
             case [name, "dismiss"]:
-                return Done(await actions.dismiss_evidence(name, _reason(request), request.actor))
+                return Done(await actions.dismiss_evidence(name, reason_of(request), request.actor))
             case _:
-                raise Refusal("the actions are /carriers/NAME/hold, /resume, /unbind, /purge and /dismiss")
+                raise Refusal("the actions are /carriers/NAME/hold, /resume, /unbind, /purge, /trace and /dismiss")
 
     async def _on_route(self, request: AdminRequest) -> Done:
         match request.path[1:]:
@@ -304,21 +294,23 @@ class AdminPages:
             case _:
                 raise Refusal("the action is /routes/PLACE/purge")
 
-    async def _on_account(self, request: AdminRequest) -> Done | ToppedUpReport:
+    async def _on_account(self, request: AdminRequest) -> Done | TraceView | ToppedUpReport:
         actions = self._actions
         match request.path[1:]:
+            case [name, "trace"]:
+                return await self._traces.begin("account", name, request)
             case [name, "unbind"]:
-                return Done(await actions.unbind(name, _reason(request), request.actor))
+                return Done(await actions.unbind(name, reason_of(request), request.actor))
             case [name, "url-off"]:
-                return Done(await actions.url_off(name, _reason(request), request.actor))
+                return Done(await actions.url_off(name, reason_of(request), request.actor))
             case [name, "url-on"]:
-                return Done(await actions.url_on(name, _reason(request), request.actor))
+                return Done(await actions.url_on(name, reason_of(request), request.actor))
             case [name, "purge"]:
                 return await _purged(actions.purge_account, name, request)
             case [name, "suspend"]:
-                return Done(await actions.suspend(name, _reason(request), request.actor))
+                return Done(await actions.suspend(name, reason_of(request), request.actor))
             case [name, "unsuspend"]:
-                return Done(await actions.unsuspend(name, _reason(request), request.actor))
+                return Done(await actions.unsuspend(name, reason_of(request), request.actor))
             case [name, "balance"]:
                 topping_up = msgspec.json.decode(request.body or b"{}", type=TopUpRequest)
                 return await actions.top_up(name, topping_up, request.actor)
@@ -330,8 +322,8 @@ class AdminPages:
                 return Done(said, replayed.count, replayed.passed_over)
             case _:
                 raise Refusal(
-                    "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, url-off, url-on, replay and "
-                    "balance"
+                    "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, trace, url-off, url-on, "
+                    "replay and balance"
                 )
 
 
@@ -344,17 +336,6 @@ async def _answered_search(searching: Awaitable[FoundMessages]) -> Reply:
         return json_reply({"error": problem.reason}, 503)
 
 
-async def _answered(doing: Awaitable[Done | ReloadResult | ToppedUpReport | BalanceReport]) -> Reply:
-    try:
-        return json_reply(await doing)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
-        return json_reply({"error": str(problem)}, 422)
-    except Refusal as problem:
-        return json_reply({"error": str(problem)}, problem.status)
-    except StoreUnavailable as problem:
-        return json_reply({"error": f"it can't be recorded: {problem.reason}"}, 503)
-
-
 async def _purged(
     purge: Callable[[str, PurgeRequest, Actor], Awaitable[Purged]], name: str, request: AdminRequest
 ) -> Done:
@@ -364,10 +345,6 @@ async def _purged(
         return Done(f"{purged.count} messages would end", purged.count, route=purged.route)
     sent = f"; {purged.left} were sent meanwhile" if purged.left else ""
     return Done(f"{purged.count} messages have ended{sent}", purged.count, purged.left, purged.route)
-
-
-def _reason(request: AdminRequest) -> str:
-    return msgspec.json.decode(request.body or b"{}", type=_Reason).reason[:_REASON_CHARACTERS]
 
 
 def _shared_file(request: AdminRequest) -> Reply:
@@ -394,6 +371,11 @@ def make_admin_site(
 
     daemon.at_stop(stop)
     actions = OperatorActions(daemon, reactor)
+
+    async def end_traces() -> None:
+        actions.traces.stop()
+
+    daemon.at_stop(end_traces)
     daemon.quality.record = actions.record_own
     questions = daemon.lists.questions
     outcomes = None if questions is None else HistoryStats(questions, reactor)

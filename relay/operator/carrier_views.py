@@ -149,7 +149,15 @@ def carrier_page(carrier: CarrierLook, receipts_out: int | None, since: Content)
         data_live=True,
     )
     return [
-        el("div", *actions_of(carrier), *_purge(carrier), " ", _messages(carrier.name), class_="buttons"),
+        el(
+            "div",
+            *actions_of(carrier),
+            *_purge(carrier),
+            action_link("Trace", "carriers", carrier.name, "trace"),
+            " ",
+            _messages(carrier.name),
+            class_="buttons",
+        ),
         _removed(carrier),
         el(
             "div",

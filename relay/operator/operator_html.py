@@ -20,6 +20,7 @@ NAVIGATION: Final = (
     ("/page/accounts", "Accounts"),
     ("/page/messages", "Messages"),
     ("/page/receipts", "Receipts"),
+    ("/page/traces", "Traces"),
     ("/page/configuration", "Configuration"),
     ("/page/audit", "Audit"),
 )
@@ -143,13 +144,20 @@ def action_link(text: str, *elements: str) -> Tag:
 
 
 def question(
-    frame: Frame, text: Content, words: str, path: str, back: str, fields: Mapping[str, str] | None = None
+    frame: Frame,
+    text: Content,
+    words: str,
+    path: str,
+    back: str,
+    fields: Mapping[str, str] | None = None,
+    controls: Sequence[Tag] = (),
 ) -> Tag:
     """Makes the card that asks before an action. Its form posts to the same path.
 
     :param words: the words of the button that does it.
     :param back: the path of the page to which `Cancel` leads.
     :param fields: further fields of the form, which nobody sees.
+    :param controls: further fields of the form, which somebody fills in.
     """
     return el(
         "section",
@@ -158,6 +166,7 @@ def question(
             "form",
             token(frame),
             *(el("input", type="hidden", name=name, value=value) for name, value in (fields or {}).items()),
+            *controls,
             el("div", el("label", "Reason (for the record)", for_="reason"),
                el("input", id="reason", name="reason", maxlength="200", autocomplete="off"), class_="field"),
             el("div", button(words, kind="primary"), el("a", "Cancel", href=back, class_="button"), class_="buttons"),

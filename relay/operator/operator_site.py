@@ -8,7 +8,7 @@ needs JavaScript. Each form has a token that another site can't know, because it
 import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 from twisted.web.template import Tag
@@ -24,6 +24,7 @@ from relay.operator import (
     operator_messages,
     overview_views,
     quality_views,
+    trace_views,
 )
 from relay.operator.action_questions import QUESTIONS
 from relay.operator.actions import OperatorActions, ReplayRequest
@@ -38,11 +39,15 @@ from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
 from relay.operator.refusal import Refusal
+from relay.operator.trace_lines import Kind, trace_text
+from relay.operator.trace_views import minutes_field
+from relay.operator.traces import TraceRequest
 from relay.routing.explanation import Explanation
 from relay.store.api import StoreUnavailable
 from relay.values.ids import id_text
 
 _HTML: Final = "text/html; charset=utf-8"
+_TEXT: Final = "text/plain; charset=utf-8"
 _REASON_CHARACTERS: Final = 200
 #: Messages about actions that a browser has not fetched yet; the oldest is dropped.
 _MOST_FLASHES: Final = 100
@@ -53,6 +58,13 @@ class Outcomes(Protocol):
 
     async def view(self, account: str | None, span: Span) -> DeliveryStatsView:
         """The counts of a span; None: of all accounts."""
+
+
+class Told(NamedTuple):
+    """What an action has done, and the path of the page that shows it, if that isn't the page of what it concerned."""
+
+    flash: Flash
+    path: str
 
 
 class OperatorSite:
@@ -117,6 +129,18 @@ class OperatorSite:
                 case ["page", "configuration", "reload"]:
                     found = await self._actions.reload_dry_run()
                     return _page(frame, "Reload", "/page/configuration", *configuration_views.reload_page(frame, found))
+                case ["page", "traces"]:
+                    shown = trace_views.traces_page(self._actions.traces.all)
+                    return _page(frame, "Traces", "/page/traces", *shown)
+                case ["page", "traces", number]:
+                    trace = self._actions.trace_of(number)
+                    lines = trace.lines[-trace_views.LINES_SHOWN :]
+                    shown = trace_views.trace_page(trace.view, lines)
+                    return _page(frame, f"Trace {number}", "/page/traces", *shown)
+                case ["page", "traces", number, "download"]:
+                    trace = self._actions.trace_of(number)
+                    saved = ("Content-Disposition", f'attachment; filename="trace-{trace.number}.txt"')
+                    return Reply(200, _TEXT, trace_text(trace.view, trace.lines).encode(), (saved,))
                 case ["page", "audit"]:
                     records = await self._actions.audit()
                     return _page(frame, "Audit", "/page/audit", *configuration_views.audit_page(records))
@@ -153,9 +177,10 @@ class OperatorSite:
             case _:
                 return _problem(frame, "There is no such action.", 404)
 
-    async def _done(self, back: str, doing: Awaitable[Flash]) -> Reply:
+    async def _done(self, back: str, doing: Awaitable[Flash | Told]) -> Reply:
         try:
-            flash = await doing
+            done = await doing
+            flash, back = (done.flash, done.path) if isinstance(done, Told) else (done, back)
         except Refusal as problem:
             flash = Flash(good=False, text=f"Refused: {problem}")
         except StoreUnavailable as problem:
@@ -274,11 +299,17 @@ class OperatorSite:
             here = back = path_of("configuration")
         elif action == "dismiss":
             back = path_of("receipts")
-        card = question(frame, text, asked.words, path_of(kind, name, action), back, fields)
+        controls = [minutes_field()] if action == "trace" else []
+        card = question(frame, text, asked.words, path_of(kind, name, action), back, fields, controls)
         return _page(frame, asked.title.format(name), here, card)
 
-    async def _act(self, kind: str, name: str, action: str, reason: str, request: AdminRequest) -> Flash:
+    async def _act(self, kind: str, name: str, action: str, reason: str, request: AdminRequest) -> Flash | Told:
         actions, by = self._actions, request.actor
+        if action == "trace":
+            return await self._trace("carrier" if kind == "carriers" else "account", name, reason, request)
+        if kind == "traces":
+            view = await actions.end_trace(name, reason, by)
+            return Flash(good=True, text=f"Trace {view.number} has ended.")
         if (kind, action) == ("accounts", "replay"):
             count = (await actions.replay(name, ReplayRequest(reason=reason), by)).count
             return Flash(good=True, text=f"{count:,} notifications of {name} will be sent again.")
@@ -308,6 +339,13 @@ class OperatorSite:
         }
         said = await does[kind, action](name, reason, by)
         return Flash(good=True, text=f"{said}.")
+
+    async def _trace(self, kind: Kind, name: str, reason: str, request: AdminRequest) -> Told:
+        text = request.fields.get("minutes", "")
+        if not text.isdecimal():
+            raise Refusal("say for how many minutes", 422)
+        view = await self._actions.trace(kind, name, TraceRequest(minutes=float(text), reason=reason), request.actor)
+        return Told(Flash(good=True, text=f"{name} is being traced."), path_of("traces", str(view.number)))
 
     async def _purge(self, kind: str, name: str, wanted: PurgeRequest, by: Actor) -> Purged:
         actions = self._actions

@@ -5,7 +5,7 @@ there, ClientService would be left in a state without transitions, and the socke
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -13,8 +13,16 @@ from twisted.internet.protocol import Factory
 
 from relay.smpp.connection import SessionProtocol
 from relay.smpp.session import Role, SessionLimits
+from relay.smpp.tapping import begin_tap, end_tap
 from relay.values import smpp_constants as c
 from relay.values.pdus import Accepted, Answered, BindRefused, Bound, Ended, Event, LateAnswer, MessagePdu
+from relay.values.wire_tap import WireTap
+
+_BIND_NAMES: Final = {
+    c.BIND_TRANSCEIVER: "bind_transceiver",
+    c.BIND_TRANSMITTER: "bind_transmitter",
+    c.BIND_RECEIVER: "bind_receiver",
+}
 
 
 class CarrierBind(Protocol):
@@ -160,6 +168,23 @@ class SmppClientFactory(Factory):
         self._request = request
         self._limits = limits
         self._clock = clock
+        self._tap: WireTap | None = None
+        self._latest: SmppClientProtocol | None = None
+
+    def tap(self, tap: WireTap | None) -> None:
+        """Gives `tap` what goes over the connection, and over later ones; None: nobody gets it any more."""
+        self._tap = tap
+        if self._latest is not None and not self._latest.lost:
+            self._tap_latest(self._latest)
+
+    def _tap_latest(self, protocol: SmppClientProtocol) -> None:
+        if self._tap is None:
+            end_tap(protocol)
+        else:
+            begin_tap(protocol, self._tap, f"a connection for {_BIND_NAMES[self._request.command_id]}")
 
     def buildProtocol(self, addr: IAddress | None) -> SmppClientProtocol:
-        return SmppClientProtocol(self._owner, self._request, self._limits, self._clock)
+        protocol = self._latest = SmppClientProtocol(self._owner, self._request, self._limits, self._clock)
+        if self._tap is not None:
+            self._tap_latest(protocol)
+        return protocol

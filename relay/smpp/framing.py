@@ -78,6 +78,11 @@ class Remainder:
         self._pieces.append(data[at:])
         self.octets += len(data) - at
 
+    @property
+    def kept(self) -> bytes:
+        """The octets that are kept."""
+        return b"".join(self._pieces)
+
     def clear(self) -> None:
         """Drops the kept octets."""
         self._pieces.clear()

@@ -78,6 +78,11 @@ class OutgoingSession:
         """When the peer's last complete PDU came."""
         return self._life.liveness.heard_at
 
+    @property
+    def unfinished(self) -> bytes:
+        """The octets of a PDU whose rest has not come yet."""
+        return self._remainder.kept
+
     def tokens(self) -> Sequence[object]:
         """The tokens of these requests."""
         return self._window.tokens()

@@ -7,7 +7,8 @@ requests to the fallback URL. If a receiver answers 410 Gone, the relay switches
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from copy import copy
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -15,18 +16,19 @@ from twisted.logger import Logger
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts, Target
 from relay.accounts.first_secrets import FirstSecrets
-from relay.config.model import NotificationTls
 from relay.store.api import SettingsStore, StoreUnavailable
 from relay.tracing.tracing import Tracing
 from relay.values.inbound import INBOUND_URL
 from relay.values.messages import Channel, Notification, QueueKey
 from relay.values.states import DELIVERED
+from relay.values.wire_tap import WireTap
 from relay.webhooks.answer import Answer, Tested
 from relay.webhooks.callbacks import callback_request, parse_callback
 from relay.webhooks.circuit_breaker import CircuitBreaker
 from relay.webhooks.inbound_request import inbound_request
 from relay.webhooks.request import WebhookRequest, webhook_request
 from relay.webhooks.schedule import retry_after_seconds
+from relay.webhooks.tapped_client import Client, TappedClient
 
 #: A receiver's Retry-After pauses the whole URL for this long at most. The notification itself may wait longer.
 LONGEST_PAUSE_SECONDS: Final = 3600.0
@@ -36,25 +38,6 @@ _NO_LIMIT: Final = 1_000_000
 
 #: The result if the customer did not ask for such a state: the relay sends no request.
 _NOT_ASKED_FOR: Final = Answer(204)
-
-
-class Client(Protocol):
-    """Sends a request: the interface of `relay.webhooks.webhook_client.WebhookClient`.
-
-    It never raises an exception because of the receiver.
-    """
-
-    async def send(
-        self,
-        url: str,
-        headers: dict[bytes, list[bytes]],
-        body: bytes | None,
-        *,
-        allow_private: bool,
-        method: str = "POST",
-        tls: NotificationTls | None = None,
-    ) -> Answer:
-        """Sends one request, and returns its answer or its failure within a time limit."""
 
 
 class WebhookDelivery:
@@ -87,6 +70,27 @@ class WebhookDelivery:
         self._clock = clock
         self._wall = wall or clock.seconds
         self._first_urls: dict[str, CircuitBreaker] = {}
+        #: The accounts that an operator traces.
+        self._taps: dict[str, WireTap] = {}
+
+    def tap(self, account: str, tap: WireTap | None) -> None:
+        """Gives `tap` a copy of what goes to an account's URLs from now on; None: nobody gets it any more."""
+        self._taps.pop(account, None)
+        if tap is not None:
+            self._taps[account] = tap
+        # While nobody traces an account, no delivery looks for taps.
+        vars(self).pop("deliver", None)
+        if self._taps:
+            vars(self)["deliver"] = self._deliver_tapped
+
+    async def _deliver_tapped(
+        self, queue_key: QueueKey, target: Target, batch: Sequence[Notification], now: float
+    ) -> tuple[Answer, str]:
+        tap, delivery = self._taps.get(queue_key.account), self
+        if tap is not None:
+            delivery = copy(self)
+            delivery._client = TappedClient(self._client, tap, self._clock)
+        return await WebhookDelivery.deliver(delivery, queue_key, target, batch, now)
 
     async def deliver(
         self, queue_key: QueueKey, target: Target, batch: Sequence[Notification], now: float

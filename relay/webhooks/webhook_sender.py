@@ -28,6 +28,7 @@ from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore
 from relay.values.inbound import INBOUND_URL
 from relay.values.messages import Channel, Notification, QueueKey
+from relay.values.wire_tap import WireTap
 from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 from relay.webhooks.answer import Tested, UrlState
 from relay.webhooks.attempts import Attempts
@@ -133,6 +134,10 @@ class Webhooks:
     def built_again(self, notification: Notification, at: float) -> WebhookRequest | None:
         """Makes the request of an earlier attempt again, see `WebhookDelivery.built_again`."""
         return self._delivery.built_again(notification, at)
+
+    def tap(self, account: str, tap: WireTap | None) -> None:
+        """Gives an operator's trace what goes to an account's URLs, see `WebhookDelivery.tap`."""
+        self._delivery.tap(account, tap)
 
     async def test(self, account: str, test_id: bytes) -> Tested:
         """Sends a test notification, see `WebhookDelivery.test`."""

@@ -12,8 +12,9 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.app.logging import LineObserver, LoggedService, masked, observer
+from relay.app.logging import LineObserver, LoggedService, observer
 from relay.config.model import Logs
+from relay.values.masking import masked
 
 
 class LoggedServiceTests(SynchronousTestCase):

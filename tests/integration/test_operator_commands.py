@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor, task
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from relay.values import smpp_constants as c
@@ -391,6 +392,29 @@ class PurgeTests(CommandsTestCase):
         await self.command("resume", "tier1", *admin)
         await until("all are told", lambda: len(self.receiver.posts) == 3)
         self.assertEqual(0, self.simulated.counters.submits)
+
+
+class TraceCommandTests(CommandsTestCase):
+    async def test_it_shows_what_goes_over_the_wire_without_texts_and_secrets_until_its_time_is_over(self) -> None:
+        relay = await self.start(receipt_delay_seconds=0.1)
+        admin = ["--admin", f"http://127.0.0.1:{relay.admin_port}"]
+        esme = await self.esme(relay.smpp_port)
+        carrier = Deferred.fromCoroutine(self.command("trace", "--carrier", "tier1", "--minutes", "0.1", *admin))
+        account = Deferred.fromCoroutine(self.command("trace", "--account", "acme", "--minutes", "0.1", *admin))
+        await until("both are traced", lambda: relay.log().count("operator_did: trace the") == 2)
+        await within(10, esme.submit([submit_body("447700900002")]))
+        await until("it has been told", lambda: len(self.receiver.posts) == 1)
+        of_carrier, of_account = await carrier, await account
+        self.assertEqual(0, of_carrier.returncode, of_carrier.stderr)
+        self.assertRegex(of_carrier.stdout, r"sent +submit_sm \d+: from .*, to 4477009000xx")
+        self.assertRegex(of_carrier.stdout, r"received deliver_sm \d+: .*receipt id:\w+ stat:DELIVRD")
+        self.assertIn("the trace has ended: its time is over", of_carrier.stderr)
+        self.assertRegex(of_account.stdout, r"received submit_sm \d+: ")
+        self.assertRegex(of_account.stdout, r"sent +POST http://127.*send_status=delivered")
+        self.assertRegex(of_account.stdout, r"received answer: 20\d")
+        self.assertNotIn("447700900002", of_carrier.stdout + of_account.stdout)
+        done = await self.command("trace", "--carrier", "nobody", *admin)
+        self.assertEqual((1, "there is no carrier 'nobody'\n"), (done.returncode, done.stderr))
 
 
 class MessageCommandTests(CommandsTestCase):

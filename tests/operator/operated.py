@@ -39,6 +39,7 @@ from relay.values.messages import (
     Submission,
 )
 from relay.values.secret import Secret
+from relay.values.wire_tap import WireTap
 from relay.webhooks.answer import UrlState
 from tests.unused_store import UnusedStore
 
@@ -281,6 +282,9 @@ class OperatedWebhooks:
     def url_changed(self, account: str) -> None:
         self.changed.append(account)
 
+    def tap(self, account: str, tap: WireTap | None) -> None:
+        pass
+
 
 class IdleKeeper:
     """Keeps no session alive: a test binds one itself."""
@@ -293,6 +297,9 @@ class IdleKeeper:
 
     def sending(self) -> Sequence[object]:
         return ()
+
+    def tap(self, tap: WireTap | None) -> None:
+        pass
 
 
 class BoundSession:

@@ -56,6 +56,28 @@ class PagesTestCase(SynchronousTestCase):
         return [(record["what"], record["reason"]) for record in self.ask("GET", "/audit")[1]]
 
 
+class TraceTests(PagesTestCase):
+    def test_a_trace_s_lines_come_page_by_page(self) -> None:
+        status, begun = self.ask("POST", "/carriers/tier1/trace", {"minutes": 2, "reason": "why"})
+        self.assertEqual((200, 1, "tier1", ""), (status, *(begun[name] for name in ("number", "name", "ended"))))
+        self.assertEqual([begun], self.ask("GET", "/traces")[1])
+        trace = self.actions.traces.find(1)
+        assert trace is not None
+        for number in range(2001):
+            trace.note("", f"line {number}")
+        first = self.ask("GET", "/traces/1")[1]
+        self.assertEqual((2000, 2000), (len(first["lines"]), first["next"]))
+        second = self.ask("GET", "/traces/1", after="2000")[1]
+        self.assertEqual(["line 2000"], [line["text"] for line in second["lines"]])
+        self.assertEqual("operator ended it", self.ask("POST", "/traces/1/end", {})[1]["ended"])
+        self.assertEqual(("trace the carrier tier1 for 2 minutes", "why"), self.audit()[1])
+        for path in ("/traces/2", "/traces/x"):
+            self.assertEqual(404, self.ask("GET", path)[0])
+        self.assertEqual(422, self.ask("GET", "/traces/1", after="x")[0])
+        self.assertEqual(409, self.ask("POST", "/accounts/acme/trace", {"minutes": 0})[0])
+        self.assertEqual(404, self.ask("POST", "/carriers/nobody/trace", {})[0])
+
+
 class LookTests(PagesTestCase):
     def look(self) -> Any:
         return self.ask("GET", "/status")[1]

@@ -87,7 +87,7 @@ class PageTests(SiteTestCase):
     def test_every_page_of_the_navigation_is_there_and_marked_in_it(self) -> None:
         page = self.reply("GET", "/").body.decode()
         paths = re.findall(r'<a href="([^"]+)" class="tab"', page)
-        self.assertEqual(8, len(paths))
+        self.assertEqual(9, len(paths))
         for path in paths:
             shown = self.reply("GET", path)
             self.assertEqual(200, shown.status, path)
@@ -323,6 +323,30 @@ class FormTests(SiteTestCase):
     def test_there_are_only_the_routes_of_the_configuration(self) -> None:
         for place in ("1", "-1", "x", "²"):
             self.assertIn("routes are numbered from 0 to 0", self.shown(f"/page/routes/{place}/purge", 404))
+
+    def test_a_trace_is_begun_shown_downloaded_and_ended_on_the_pages(self) -> None:
+        self.assertIn("There is no trace.", self.shown("/page/traces"))
+        self.assertIn("Minutes 1 5 15 60", self.shown("/page/carriers/tier1/trace"))
+        shown = self.press("/page/carriers/tier1/trace", minutes="15", reason="no receipts")
+        self.assertIn("tier1 is being traced.", shown)
+        self.assertIn("Of carrier tier1 State runs", shown)
+        self.press("/page/accounts/acme/trace", minutes="1")
+        self.assertIn("Refused: traces 1 and 2 run already", self.press("/page/carriers/tier2/trace", minutes="1"))
+        self.assertRegex(self.shown("/page/traces"), "Trace 2 account acme runs .* Trace 1 carrier tier1 runs")
+        shown = self.press("/page/traces/1/end")
+        self.assertIn("Trace 1 has ended.", shown)
+        self.assertIn("the trace ends: operator ended it", shown)
+        reply = self.reply("GET", "/page/traces/1/download")
+        self.assertEqual('attachment; filename="trace-1.txt"', dict(reply.headers)["Content-Disposition"])
+        self.assertIn(b"Trace 1 of the carrier tier1, begun by operator", reply.body)
+        self.assertIn("trace the carrier tier1 for 15 minutes no receipts", self.shown("/page/audit"))
+        self.assertIn("end trace 1 of the carrier tier1", self.shown("/page/audit"))
+
+    def test_there_is_no_trace_for_too_long(self) -> None:
+        self.assertIn("Refused: a trace takes more than 0", self.press("/page/carriers/tier1/trace", minutes="61"))
+        self.assertIn("Refused: say for how many minutes", self.press("/page/carriers/tier1/trace", minutes="-1"))
+        for number in ("1", "x", "9" * 30):
+            self.assertIn("here is no trace", self.shown(f"/page/traces/{number}", 404))
 
     def test_the_question_about_a_replay_says_how_many_it_concerns(self) -> None:
         self.daemon.store.given_up_at = {b"a" * 16: 10.0, b"b" * 16: 20.0}

@@ -1,6 +1,6 @@
 """Webhooks: who gets which notification and when, and how little a bad URL costs the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from standardwebhooks import Webhook
@@ -27,6 +27,29 @@ from tests.webhooks.webhook_fakes import OK, FakeClient, OwingStore, Sent, notif
 URL = "http://yoursite.com/sms/notifications"
 LANE = QueueKey("acme", Channel.WEBHOOK)
 REFUSED = Answer(0, "connection refused")
+
+
+class RecordingTap:
+    """A trace that remembers each request and what became of it."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, str]] = []
+
+    def opened(self, what: str) -> str:
+        raise AssertionError("this is no SMPP")
+
+    def octets(self, connection: str, data: bytes, *, sent: bool) -> None:
+        raise AssertionError("this is no SMPP")
+
+    def note(self, connection: str, what: str) -> None:
+        raise AssertionError("this is no SMPP")
+
+    def request(self, method: str, url: str, headers: Mapping[bytes, Sequence[bytes]], body: bytes | None) -> str:
+        return f"{method} {url}"
+
+    def answer(self, request: str, what: str, seconds: float) -> None:
+        method, _, url = request.partition(" ")
+        self.seen.append((method, url, what.partition(",")[0]))
 
 
 class WebhooksTestCase(SynchronousTestCase):
@@ -104,6 +127,19 @@ class DeliveryTests(WebhooksTestCase):
         self.build()
         self.owe(1)
         self.assertEqual(self.client.sent[0].headers[b"Webhook-Timestamp"], [b"2000000"])
+
+    def test_a_trace_gets_the_requests_of_its_account_and_their_answers_while_it_runs(self) -> None:
+        tap = RecordingTap()
+        self.webhooks.tap("acme", tap)
+        self.owe(1)
+        self.owe(1, first=1, account="other")
+        self.client.answer = lambda sent: Answer(0, "timeout")
+        self.owe(1, first=2)
+        self.assertEqual([("POST", URL, "204"), ("POST", URL, "timeout")], tap.seen)
+        self.webhooks.tap("acme", None)
+        self.owe(1, first=3)
+        self.assertEqual(2, len(tap.seen))
+        self.assertEqual(4, len(self.client.sent))
 
     def test_the_attempt_is_recorded_with_the_answer_and_how_long_it_took(self) -> None:
         waiting: Deferred[Answer] = Deferred()
