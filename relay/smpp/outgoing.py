@@ -5,7 +5,6 @@ write. `relay.smpp.session` adds the receiving half.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, repeat
 
 from relay.smpp import other_codec
 from relay.smpp.framing import Remainder
@@ -14,16 +13,6 @@ from relay.smpp.rules import HEADER_OCTETS, MESSAGE_RESPONSE, Role, SessionState
 from relay.smpp.window import Window
 from relay.values import smpp_constants as c
 from relay.values.pdus import COUNTED_RESPONSES, BindPdu, BindRefused, Ended, Event, PeerUnbound, Unanswered
-
-
-def framed(
-    command_id: int, statuses: Iterable[int], numbers: Iterable[int], bodies: Sequence[bytes]
-) -> Iterable[bytes]:
-    """The headers and bodies of PDUs, in turn. No PDU costs a turn of a loop, which saves 0.2 µs for each."""
-    lengths = map(HEADER_OCTETS.__add__, map(len, bodies))
-    return chain.from_iterable(
-        zip(map(header.pack, lengths, repeat(command_id), statuses, numbers), bodies, strict=True)
-    )
 
 
 class OutgoingSession:
@@ -124,11 +113,12 @@ class OutgoingSession:
             due_at = now + window.response_timeout_seconds
             if self._deadline is None or due_at < self._deadline:
                 self._deadline = due_at
-        if batch:
-            bodies, tokens = zip(*batch, strict=True)
-            numbers = window.numbers(len(batch))
-            waiting.update(zip(numbers, zip(tokens, repeat(now)), strict=False))
-            self._output += framed(command_id, repeat(0), numbers, bodies)
+        write = self._output.append
+        pack_header = header.pack
+        for sequence_number, (body, token) in zip(window.numbers(len(batch)), batch, strict=True):
+            waiting[sequence_number] = (token, now)
+            write(pack_header(16 + len(body), command_id, 0, sequence_number))
+            write(body)
 
     def _ask(self, command_id: int, batch: Sequence[tuple[bytes, object]], now: float) -> None:
         window = self._window
@@ -144,9 +134,11 @@ class OutgoingSession:
         """
         if self._life.over:
             return
-        if responses:
-            numbers, statuses, bodies = zip(*responses, strict=True)
-            self._output += framed(command_id, statuses, numbers, bodies)
+        write = self._output.append
+        pack_header = header.pack
+        for sequence_number, status, body in responses:
+            write(pack_header(16 + len(body), command_id, status, sequence_number))
+            write(body)
         if command_id in COUNTED_RESPONSES:
             self._pending = max(0, self._pending - len(responses))
             if self._life.peer_unbind is not None and not self._pending:

@@ -2,8 +2,11 @@
 
 Theory of operation. Requests that are sent together are often alike: receipts of one carrier, or one text to many
 numbers. The first PDU of a run is read by `message_codec`. If all others have their fields at the same offsets, one
-struct reads each field of the whole run, and no PDU costs a turn of a loop: 1.1 µs each instead of 2.4 µs. Otherwise
-each is read alone. A property test checks that both ways give the same PDUs.
+struct reads each field of the whole run, and no PDU costs a turn of a loop. Otherwise each is read alone. A property
+test checks that both ways give the same PDUs.
+
+Measured with submit_sm of 100 octets of text (CPython 3.11): 0.41 µs each in a run of 100, 0.81 µs in one of 10, 2.5 µs
+in one of two; alone 0.72 to 0.83 µs. So only runs of `SHORTEST_RUN` are read together.
 """
 
 from functools import lru_cache
@@ -14,6 +17,9 @@ from typing import Final, NamedTuple
 from relay.smpp.message_codec import decode_message
 from relay.values import smpp_constants as c
 from relay.values.pdus import CodecError, MessagePdu
+
+#: Shorter runs are read faster PDU by PDU.
+SHORTEST_RUN: Final = 16
 
 _HEADER_OCTETS: Final = 16
 
@@ -33,7 +39,7 @@ class _Layout(NamedTuple):
     whole: Struct
 
 
-# To make a layout takes 10 µs, so a peer whose runs are all different gains nothing by that.
+# To make a layout takes 1.3 µs, so a peer whose runs are all different gains nothing by that.
 @lru_cache(maxsize=512)
 def _layout(length: int, source: int, destination: int, short_message: int) -> _Layout:
     """The layout of PDUs of this length, with fields of these lengths."""

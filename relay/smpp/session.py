@@ -20,7 +20,7 @@ from relay.smpp.lifecycle import SessionLimits
 from relay.smpp.message_codec import RESPONSE_ROWS, decode_damaged_receipt, decode_message, submit_body_from_data_sm
 from relay.smpp.outgoing import OutgoingSession
 from relay.smpp.rules import HEADER_OCTETS, Role, SessionState, header, refusal, refusal_status
-from relay.smpp.runs import decode_run, end_of_run
+from relay.smpp.runs import SHORTEST_RUN, decode_run, end_of_run
 from relay.values import smpp_constants as c
 from relay.values.pdus import (
     Accepted,
@@ -100,10 +100,11 @@ class Session(OutgoingSession):
             if next_at > end or length < 16 or length > max_octets:
                 break
             if command_id == message_request:
-                if at >= alone_to and data.startswith(data[at : at + 8], next_at):
+                if at >= alone_to and end - at >= SHORTEST_RUN * length:
                     alone_to = end_of_run(data, at, length)
                     run_end = min(alone_to, at + (max_pending - pending) * length)
-                    run = decode_run(command_id, data, at, run_end, length) if run_end > next_at else None
+                    long_enough = run_end - at >= SHORTEST_RUN * length
+                    run = decode_run(command_id, data, at, run_end, length) if long_enough else None
                     if run is not None:
                         messages += run
                         pending += len(run)

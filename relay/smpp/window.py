@@ -12,10 +12,8 @@ timed-out requests in `asked` aren't remembered, because late answers to them ar
 """
 
 from collections.abc import Iterable
-from itertools import repeat
 
 from relay.smpp.message_codec import RESPONSE_ROWS, decode_message_id
-from relay.smpp.runs import end_of_run
 from relay.values.pdus import Accepted, Answered, Event, LateAnswer
 from relay.values.smpp_constants import GENERIC_NACK
 
@@ -99,32 +97,42 @@ class Window:
     def settle_row(self, data: bytes, at: int, length: int, events: list[Event]) -> int:
         """Settles consecutive responses of one command and one length, and adds their events.
 
-        Requests are sent together, so their responses come together. Nearly always all say ESME_ROK and belong to
-        requests that wait: then one event has all of them, and none costs a turn of a loop.
+        Requests are sent together, so their responses come together. Those that say ESME_ROK, and belong to requests
+        that wait, share one event.
 
         :param at: the offset of the first response in `data`.
         :return: the offset after the last one.
         """
+        pop = self.waiting.pop
         head = data[at : at + 8]
         command_id = int.from_bytes(head[4:], "big")
-        end = end_of_run(data, at, length)
-        rows = list(RESPONSE_ROWS[length].iter_unpack(memoryview(data)[at:end]))
-        _, statuses, numbers, message_ids, last_octets = zip(*rows, strict=True)
-        entries = list(map(self.waiting.pop, numbers, repeat(None)))
-        if None not in entries and not (any(statuses) or any(last_octets) or 0 in b"".join(message_ids)):
-            tokens, _ = zip(*entries, strict=True)
-            events.append(Accepted(command_id, tokens, message_ids))
-            return end
-        for entry, (_, status, number, message_id, last) in zip(entries, rows, strict=True):
+        whole = at + (len(data) - at) // length * length
+        tokens: list[object] = []
+        message_ids: list[bytes] = []
+        for same, status, sequence_number, message_id, last in RESPONSE_ROWS[length].iter_unpack(
+            memoryview(data)[at:whole]
+        ):
+            if same != head:
+                break
+            entry = pop(sequence_number, None)
             if last:
                 # The message_id has no NUL.
                 message_id = data[at + 16 : at + length]
-            if entry is None or 0 in message_id:
-                self.settle_unusual(entry, command_id, status, number, data[at + 16 : at + length], events)
+            if entry is None or status or 0 in message_id:
+                if tokens:
+                    events.append(Accepted(command_id, tokens, message_ids))
+                    tokens, message_ids = [], []
+                if entry is None or 0 in message_id:
+                    self.settle_unusual(entry, command_id, status, sequence_number, data[at + 16 : at + length], events)
+                else:
+                    events.append(Answered(entry[0], command_id, status, message_id))
             else:
-                events.append(Answered(entry[0], command_id, status, message_id))
+                tokens.append(entry[0])
+                message_ids.append(message_id)
             at += length
-        return end
+        if tokens:
+            events.append(Accepted(command_id, tokens, message_ids))
+        return at
 
     def settle_unusual(
         self,

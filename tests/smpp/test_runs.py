@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.smpp import message_codec as codec
-from relay.smpp.runs import decode_run, end_of_run
+from relay.smpp.runs import SHORTEST_RUN, decode_run, end_of_run
 from relay.smpp.session import Role, SessionLimits
 from relay.values import smpp_constants as c
 from relay.values.pdus import CodecError, MessagePdu
@@ -69,7 +69,17 @@ class RunTests(SynchronousTestCase):
             self.assertEqual(end_of_run(pdu * 3 + behind, 0, len(pdu)), 3 * len(pdu))
 
     def test_of_a_run_only_as_many_are_taken_as_may_be_pending(self) -> None:
-        session = bound_session(Role.SERVER, limits=SessionLimits(pending_requests=3))
-        events = session.receive(b"".join(frame(c.SUBMIT_SM, number, _BODY) for number in range(1, 6)), 0.0)
-        self.assertEqual([event.sequence_number for event in events if isinstance(event, MessagePdu)], [1, 2, 3])
-        self.assertEqual(session.throttled_requests, 2)
+        for allowed in (3, SHORTEST_RUN, SHORTEST_RUN + 3):
+            session = bound_session(Role.SERVER, limits=SessionLimits(pending_requests=allowed))
+            count = allowed + 20
+            events = session.receive(b"".join(frame(c.SUBMIT_SM, n, _BODY) for n in range(1, count + 1)), 0.0)
+            numbers = [event.sequence_number for event in events if isinstance(event, MessagePdu)]
+            self.assertEqual(numbers, list(range(1, allowed + 1)))
+            self.assertEqual(session.throttled_requests, 20)
+
+    def test_a_session_reads_a_long_run_as_it_reads_its_pdus_alone(self) -> None:
+        pdus = [frame(c.SUBMIT_SM, n, _BODY.replace(b"hello", b"%05d" % n)) for n in range(1, 2 * SHORTEST_RUN)]
+        together, alone = bound_session(Role.SERVER), bound_session(Role.SERVER)
+        events = together.receive(b"".join(pdus) + pdus[0][:20], 0.0)
+        self.assertEqual(events, [event for pdu in pdus for event in alone.receive(pdu, 0.0)])
+        self.assertEqual(len(events), len(pdus))
