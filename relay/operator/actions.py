@@ -242,7 +242,7 @@ class OperatorActions:
             self._link(name)
         try:
             self.traces.check(kind, name, wanted.minutes)
-            await self._record(f"trace the {kind} {name} for {wanted.minutes:g} minutes", wanted.reason, by)
+            await self.record(f"trace the {kind} {name} for {wanted.minutes:g} minutes", wanted.reason, by)
             return self.traces.begin(kind, name, wanted.minutes, by.user)
         except TraceRefused as problem:
             raise Refusal(str(problem), 409) from None
@@ -251,7 +251,7 @@ class OperatorActions:
         """Ends a trace before its time."""
         trace = self.trace_of(number)
         if not trace.ended:
-            await self._record(f"end trace {number} of the {trace.kind} {trace.name}", reason, by)
+            await self.record(f"end trace {number} of the {trace.kind} {trace.name}", reason, by)
             self.traces.end(trace.number, f"{by.user} ended it")
         return trace.view
 
