@@ -807,10 +807,9 @@ class Logs(ConfigStruct, frozen=True):
 
 
 class History(ConfigStruct, frozen=True):
-    """What the relay keeps of every message, to be searched, never with its text: in `data_dir/history.sqlite3`, or in
-    the database of the cluster.
+    """What the relay keeps of every message, to be searched, never with its text.
 
-    All keys are taken up at a start.
+    It is in `data_dir/history.sqlite3`, or in the database of a cluster. All keys are taken up at a start.
     """
 
     days: Annotated[

@@ -113,8 +113,6 @@ class FollowingTests(HistoryCase):
             self.assertEqual(without_times(found[0]), without_times(view))
             for kept, known in zip(times_of(found[0]), times_of(view), strict=True):
                 self.assertLess(abs(kept - known), 0.005)
-        self.writer.close()
-        self.search.close()
 
 
 class JournalCase(HistoryCase):

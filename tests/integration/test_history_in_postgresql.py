@@ -37,6 +37,10 @@ class InPostgresql(HistoryCase):
     skip = POSTGRESQL_MISSING
 
     def setUp(self) -> None:
+        # A property test calls this for each of its examples, and a server has few connections.
+        if hasattr(self, "writer"):
+            self.writer.close()
+            self.search.close()
         self.epoch = 1
         self.delete_database()
         super().setUp()
