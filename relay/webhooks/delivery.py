@@ -89,7 +89,7 @@ class WebhookDelivery:
         tap, delivery = self._taps.get(queue_key.account), self
         if tap is not None:
             delivery = copy(self)
-            delivery._client = TappedClient(self._client, tap, self._clock)
+            vars(delivery)["_client"] = TappedClient(self._client, tap, self._clock)
         return await WebhookDelivery.deliver(delivery, queue_key, target, batch, now)
 
     async def deliver(
