@@ -29,11 +29,12 @@ def keys_card(
     if configured:
         words = f"{SCOPES['all']}. Only the relay's operator can change it."
         rows.insert(0, el("li", el("div", el("strong", "The relay's configuration"), el("div", words, class_="hint"))))
+    listed = el("ul", *rows, class_="rows", id="keys") if rows else el("p", "There is no key.", class_="empty")
     return card(
         "API keys",
         el("p", "Programs log in with a key. Give each program its own: then you can replace or end one without the "
            "others.", class_="hint"),
-        el("ul", *rows, class_="rows") if rows else el("p", "There is no key.", class_="empty"),
+        listed,
     )  # fmt: skip
 
 

@@ -304,7 +304,7 @@ class AccountPageTests(IntegrationTestCase):
             page.press("Make key")
             page.until("the key is shown", lambda: page.text("#secret").startswith("rk_"))
             page.press("Replace")
-            page.until("both are there", lambda: len(page.all(".rows li")) == 3)
+            page.until("both are there", lambda: len(page.all("#keys li")) == 3)
             page.press("Log out")
             page.until("the login page is shown", lambda: page.has("#key"))
             page.go("/my/messages")

@@ -163,7 +163,9 @@ class OperatorPageTests(IntegrationTestCase):
         def script(page: Browser) -> None:
             page.go("/page/accounts/acme")
             self.act(page, "Unbind", "Unbind acme?", "floods us", "Unbind account")
-            page.until("it is unbound", lambda: "SMPP sessions\n0" in page.text("#account-intake"))
+            page.until(
+                "it is unbound", lambda: "SMPP login acme\n0 of 8 sessions bound." in page.text("#account-intake")
+            )
             page.follow("Audit")
             page.until("it is shown", lambda: page.heading() == "Audit")
             self.assertIn("unbind acme floods us", page.text("#audit tbody"))
