@@ -13,6 +13,7 @@ from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.yaml_reader import did_you_mean
 from relay.routing.explanation import Explanation, explain
 from relay.routing.routes import Routes
+from relay.routing.set_endings import endings_of
 from relay.text.compose import InvalidText
 from relay.values.instants import instant_of
 
@@ -67,11 +68,12 @@ def main(arguments: Sequence[str]) -> int:
         hint = did_you_mean(options.account, config.accounts)
         parser.error(f"--account: {options.config} has no account {options.account!r}{hint}")
     try:
-        found = explain(Routes(config.routes, lists), options.account, options.source, options.to, at, options.tag)
+        routes = Routes(config.routes, lists, endings_of(config.accounts))
+        found = explain(routes, options.account, options.source, options.to, at, options.tag)
     except InvalidText as problem:
         parser.error(f"--{problem.field}: {problem.reason}")
     _print(found, as_json=options.json)
-    return 0 if found.carriers else 1
+    return 0 if found.carriers or found.ends_as else 1
 
 
 def _print(found: Explanation, *, as_json: bool) -> None:

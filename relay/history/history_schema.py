@@ -1,6 +1,8 @@
-"""What all databases of the history have in common: their format, the cursor, and the end of a segment."""
+"""What all databases of the history have in common: their format, the cursor, and a segment's life."""
 
-from typing import Final
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -25,3 +27,31 @@ class Cursor(msgspec.Struct, frozen=True, order=True):
 
 class NewerHistory(Exception):
     """Says that a newer relay wrote the database. Its text says what to do."""
+
+
+class SegmentTables:
+    """Makes the tables and indexes of segments. A connection to a database inherits it.
+
+    :cvar NEW_SEGMENT: the statements that make an empty segment, with `{n}` for its number.
+    :cvar ID_INDEX: the statement that makes the index of the message ids, if it isn't there.
+    :cvar INDEXES: those that make all indexes, and mark the segment.
+    """
+
+    NEW_SEGMENT: ClassVar[Sequence[str]]
+    ID_INDEX: ClassVar[str]
+    INDEXES: ClassVar[Sequence[str]]
+
+    @abstractmethod
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Any:
+        """Runs a statement."""
+
+    def begin_segment(self, number: int) -> None:
+        for statement in self.NEW_SEGMENT:
+            self.execute(statement.format(n=number))
+
+    def index_segment(self, number: int) -> None:
+        for statement in self.INDEXES:
+            self.execute(statement.format(n=number))
+
+    def index_ids(self, number: int) -> None:
+        self.execute(self.ID_INDEX.format(n=number))

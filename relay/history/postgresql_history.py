@@ -21,7 +21,7 @@ from typing import Any, Final
 import psycopg
 
 from relay.history.history_entries import COLUMNS, LASTING_COLUMNS, Row
-from relay.history.history_schema import INDEXED, SCHEMA_VERSION, NewerHistory
+from relay.history.history_schema import INDEXED, SCHEMA_VERSION, NewerHistory, SegmentTables
 from relay.history.history_source import Found, HistoryConnection, SearchTimedOut
 from relay.store.journal.journal_format import read_frames
 from relay.store.postgresql.log_connection import LogConnection, break_connection, first_line
@@ -97,11 +97,13 @@ class HistoryAway(OSError):
     """The database can't be read or written now. Another try, with a new connection, may succeed."""
 
 
-class PostgresqlConnection:
+class PostgresqlConnection(SegmentTables):
     """A connection to the schema. It is a `HistoryConnection`.
 
     :param epoch: of the writer; None: this connection isn't the writer's.
     """
+
+    NEW_SEGMENT, ID_INDEX, INDEXES = _NEW_SEGMENT, _ID_INDEX, _INDEXES
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]], epoch: int | None = None) -> None:
         self._connection = connection
@@ -252,17 +254,6 @@ class PostgresqlConnection:
     def _count_of_erasures(self) -> float:
         count: float = self.execute("SELECT value FROM meta WHERE name = 'erasures'").fetchone()[0]
         return count
-
-    def begin_segment(self, number: int) -> None:
-        for statement in _NEW_SEGMENT:
-            self.execute(statement.format(n=number))
-
-    def index_segment(self, number: int) -> None:
-        for statement in _INDEXES:
-            self.execute(statement.format(n=number))
-
-    def index_ids(self, number: int) -> None:
-        self.execute(_ID_INDEX.format(n=number))
 
     def has_id_index(self, number: int) -> bool:
         (found,) = self.execute("SELECT to_regclass(?) IS NOT NULL", (f"m{number}_id",)).fetchone()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.history.history_entries import COLUMNS, LASTING_COLUMNS, Row
-from relay.history.history_schema import INDEXED, SCHEMA_VERSION, NewerHistory
+from relay.history.history_schema import INDEXED, SCHEMA_VERSION, NewerHistory, SegmentTables
 from relay.history.history_source import HistoryConnection
 
 _CACHE_KIB: Final = 16_384
@@ -69,9 +69,10 @@ _INDEXES: Final = (
 )
 
 
-class SqliteConnection(sqlite3.Connection):
+class SqliteConnection(sqlite3.Connection, SegmentTables):
     """A connection to the file. It is a `HistoryConnection`. The caller begins transactions itself."""
 
+    NEW_SEGMENT, ID_INDEX, INDEXES = _NEW_SEGMENT, _ID_INDEX, _INDEXES
     _data_version = 0
 
     @property
@@ -119,17 +120,6 @@ class SqliteConnection(sqlite3.Connection):
     def others_wrote(self) -> bool:
         before, self._data_version = self._data_version, self.execute("PRAGMA data_version").fetchone()[0]
         return before != self._data_version
-
-    def begin_segment(self, number: int) -> None:
-        for statement in _NEW_SEGMENT:
-            self.execute(statement.format(n=number))
-
-    def index_segment(self, number: int) -> None:
-        for statement in _INDEXES:
-            self.execute(statement.format(n=number))
-
-    def index_ids(self, number: int) -> None:
-        self.execute(_ID_INDEX.format(n=number))
 
     def has_id_index(self, number: int) -> bool:
         return self.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (f"m{number}_id",)).fetchone() is not None

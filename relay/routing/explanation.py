@@ -28,6 +28,7 @@ class Explanation(msgspec.Struct, frozen=True):
     :ivar decision: the answer in one sentence.
     :ivar tags: the tags that the number has in the lists, and those that the message was said to have.
     :ivar carriers: the carriers, in the order in which the relay tries them.
+    :ivar ends_as: the status in which a message to a test number ends; "": the number is none.
     :ivar steps: one step for each route, in the order of the configuration.
     """
 
@@ -35,6 +36,7 @@ class Explanation(msgspec.Struct, frozen=True):
     carriers: Sequence[str]
     tags: Sequence[str]
     steps: Sequence[RouteStep]
+    ends_as: str = ""
 
 
 def explain(
@@ -56,6 +58,9 @@ def explain(
         RouteStep(f"routes[{route.index}]", words(route.route), _verdict(route, chosen, account, addresses, at, tags))
         for route in routes.compiled
     ]
+    if (ending := routes.ending(addresses, account)) is not None:
+        decision = f"It is a test number of the account: the message ends as {ending.status}, and no carrier sees it."
+        return Explanation(decision, (), tags, steps, ending.status)
     if routes.refuses is not None and (name := routes.refuses(number)):
         return Explanation(f"The number is on the list {name!r}; the message is refused.", (), tags, steps)
     if chosen is None:

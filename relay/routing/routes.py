@@ -20,7 +20,7 @@ from relay.config.sender_patterns import SenderPattern
 from relay.routing.carrier_order import CarrierOrder
 from relay.routing.hours import hours_of
 from relay.routing.number_lists import NumberLists
-from relay.routing.set_endings import NO_ENDINGS, Endings, or_carriers
+from relay.routing.set_endings import NO_ENDINGS, Endings, SetEnding, ending_of, or_carriers
 from relay.values.messages import destination_of, source_of
 
 #: Returns the carriers for a message's addresses, in order of preference; () if no route matches.
@@ -214,12 +214,21 @@ class Routes:
     ) -> tuple[str, ...]:
         """Returns the carriers for one message, in order of preference; () if no route matches.
 
+        For a message to a test number it returns a `SetEnding`.
+
         :param addresses: as in `Message`; likewise `tags`, which count beside the number's tags in the lists.
         :param at: seconds since 1970.
         """
+        if self._endings and (ending := self.ending(addresses, account)) is not None:
+            return ending
         if self._plain is not None:
             return self._plain.find(addresses)
         return self._by_account.get(account, self._others).carriers(at, addresses, tags)
+
+    def ending(self, addresses: bytes, account: str) -> SetEnding | None:
+        """Returns how a message ends whose number is a test number of the account. None: it is another number."""
+        endings = self._endings.get(account)
+        return None if endings is None else ending_of(endings, addresses)
 
     def find(
         self,

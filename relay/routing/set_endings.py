@@ -20,16 +20,17 @@ _STATES: Final = {
 class SetEnding(tuple[str, ...]):
     """Takes the place of the carriers of a message to a test number. It names none of them.
 
-    :ivar state: the state in which the message ends.
+    :ivar status: the status in which the message ends, as in `Account.test_numbers`; likewise `state`.
     """
 
+    status: str
     state: int
 
 
 def _ending(status: str) -> SetEnding:
     # An empty tuple would mean that no route leads there. No carrier has an empty name.
     ending = SetEnding(("",))
-    ending.state = _STATES[status]
+    ending.status, ending.state = status, _STATES[status]
     return ending
 
 
@@ -58,4 +59,9 @@ def or_carriers(numbers: Endings, find: Callable[[bytes], tuple[str, ...]], addr
 
     :param find: finds the carriers.
     """
-    return numbers.get(destination_of(addresses).lstrip(b"+")) or find(addresses)
+    return ending_of(numbers, addresses) or find(addresses)
+
+
+def ending_of(numbers: Endings, addresses: bytes) -> SetEnding | None:
+    """The ending of a message to a test number. None: it is another number."""
+    return numbers.get(destination_of(addresses).lstrip(b"+"))

@@ -330,6 +330,13 @@ class RouteTests(CommandLineTestCase):
             self.assertEqual(done.returncode, status)
             self.assertEqual(json.loads(done.stdout)["carriers"], ["t", "u"] if status == 0 else [])
 
+    def test_a_test_number_is_told_from_the_numbers_that_carriers_get(self) -> None:
+        file = self.file(ROUTED.replace("api_key: k", 'api_key: k, test_numbers: {"15005550001": UNDELIV}'))
+        for number, status, said in (("15005550001", 0, "ends as UNDELIV"), ("15005550002", 1, "No route leads")):
+            done = self.relay("route", "--config", file, "--account", "acme", "--to", number)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertIn(said, done.stdout)
+
     def test_wrong_arguments_are_named(self) -> None:
         for arguments, words in (
             (("--account", "acne", "--to", "447700900123"), "did you mean 'acme'?"),

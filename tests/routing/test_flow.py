@@ -1,7 +1,7 @@
 """The message flow: which messages it accepts, where they go, and which queues it wakes."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -16,6 +16,7 @@ from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
 from relay.routing.set_endings import endings_of
 from relay.smpp.message_codec import decode_message, message_body
+from relay.store.api import NOBODY
 from relay.text.text_form import PLAIN
 from relay.values import smpp_constants as c
 from relay.values.charge import COUNTED, NOTHING_USED, AccountUse
@@ -32,7 +33,7 @@ from relay.values.messages import (
     StoreResult,
     Submission,
 )
-from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNKNOWN
+from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import NOW, SettableClock, message, message_id, started, wait_for
 from tests.unused_store import UnusedStore
@@ -48,6 +49,8 @@ class RecordingStore(UnusedStore):
         self.accepted: list[Message] = []
         self.ended: list[Ending] = []
         self.pending: list[Pending] = []
+        #: Those whose time has come.
+        self.scheduled: list[Pending] = []
         self.use = NOTHING_USED
         #: The days on which messages count.
         self.days: list[object] = []
@@ -61,7 +64,11 @@ class RecordingStore(UnusedStore):
         return self.use
 
     def scheduled_due(self, now: float, limit: int) -> Deferred[Sequence[Pending]]:
-        return succeed([])
+        due, self.scheduled = self.scheduled, []
+        return succeed(due)
+
+    def expire(self, now: float, askable: Mapping[str, int] = NOBODY) -> Deferred[StoreResult]:
+        return succeed(StoreResult(frozenset(), ()))
 
     def scheduled_count(self, account: str) -> int:
         return 0
@@ -264,6 +271,20 @@ class MessageFlowTests(SynchronousTestCase):
         self.assertEqual((prepared.scheduled_at, prepared.parts), (1060.0, (b"body",)))
         self.flow.dispatch([prepared])
         self.assertEqual((self.store.ended, self.first.offered), ([], []))
+
+    def test_no_carrier_sees_a_message_to_a_test_number_whichever_way_it_comes_to_the_carriers(self) -> None:
+        endings = endings_of({"acme": Account(test_numbers={"447700900123": "UNDELIV"})})
+        self.flow.reroute(Routes([Route(carriers=["first"])], None, endings), {"first": self.first}, 3600.0)
+        [tagged] = self.flow.prepare("acme", [Submission(ADDRESSES, (b"body",), tags=("vip",))])
+        assert isinstance(tagged, Message)
+        self.flow.dispatch([tagged])
+        scheduled, left = (Pending(message_id(n), 0, "acme", ADDRESSES, 1000.0, 5000.0) for n in (1, 2))
+        self.store.scheduled, self.store.pending = [scheduled], [left]
+        wait_for(self.clock, self.flow.housekeeping(1060.0))
+        wait_for(self.clock, self.flow.resume())
+        ended = [(ending.id, ending.state) for ending in self.store.ended]
+        self.assertEqual(ended, [(each, UNDELIVERABLE) for each in (tagged.id, message_id(1), message_id(2))])
+        self.assertEqual(self.first.offered, [])
 
     def test_messages_over_the_account_s_quota_are_refused_alone_and_test_numbers_don_t_count(self) -> None:
         account = Account(test_numbers={"15005550001": "DELIVRD"}, quota=Quota(daily=3))
