@@ -16,8 +16,9 @@ from relay.history.history_search import HistorySearch
 from relay.history.sqlite_history import SqliteConnection
 from relay.store.journal.journal_format import segment_name
 from relay.store.table.message_views import message_view
+from relay.values.failover_rule import FailoverRule
 from relay.values.messages import Attempt, Channel, Ending, QueueKey, Verdict
-from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED
+from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED, UNDELIVERABLE
 from tests.history.keeping import HistoryCase, times_of, without_times
 from tests.store.test_journal_store_histories import History, failover_histories, histories
 from tests.stores import DAY, NOW, all_rows, at_once, message, message_id, receipt, submitted
@@ -88,6 +89,18 @@ class FollowingTests(HistoryCase):
         events.apply([message(1, parts=(b"body of one", b"body of two"))])
         (entry,) = events.take()
         self.assertEqual(entry.message.parts, (b"", b""))
+
+    def test_a_receipt_that_came_first_counts_after_all_parts_of_its_batch(self) -> None:
+        rule = FailoverRule((UNDELIVERABLE,))
+        self.done(self.store.accept([message(1, parts=(b"one", b"two", b"three"), failover=rule)]))
+        self.done(self.store.submitted([submitted(1, b"a%d" % part, part, parts_receipted=1) for part in range(3)]))
+        self.done(self.store.receipts([receipt(b"b0", UNDELIVERABLE, "tier2")]))
+        self.done(self.store.submitted([submitted(1, b"b%d" % part, part, "tier2") for part in range(3)]))
+        view = self.done(self.store.look_up(message_id(1)))
+        # The other parts have their receipts still to come, so the round has not ended.
+        self.assertEqual(([part.carrier for part in view.parts], view.rounds), (["tier2"] * 3, []))
+        self.catch_up()
+        self.assert_as_the_store(view)
 
     @settings(max_examples=40)
     @given(

@@ -53,6 +53,9 @@ class Submissions:
         taken_count = 0
         given = False
         skipped: set[int] = set()
+        #: Parts whose receipts came before, and parts of long messages.
+        early: list[tuple[Submitted, Row, Entry]] = []
+        long: list[tuple[Submitted, Row]] = []
         orphans_left: set[int] = set()
         for s in batch:
             message_id = s.id
@@ -97,19 +100,21 @@ class Submissions:
                 older = shard.setdefault(key, entry)
                 if older is not entry:
                     ids.add(shard, key, older, entry)
-                if orphans.count:
-                    table.unsubmitted -= taken_count
-                    table.awaiting += taken_count
-                    taken_count = 0
-                    if not orphans.waits_for(carrier, key):
-                        pass
-                    elif not self._take_orphans(s, row, entry, changes, _sent_at(s, batch, sent_at)):
-                        orphans_left.add(id(s))
-            if entry is not row and not row.flags & FINAL:
-                # A long message may have waited only until its last part was taken.
-                self._learning.end_if_all_ended(row, s.at, changes)
+                if orphans.count and orphans.waits_for(carrier, key):
+                    early.append((s, row, entry))
+            if entry is not row:
+                long.append((s, row))
         table.unsubmitted -= taken_count
         table.awaiting += taken_count
+        # Only now, as a replay does: the journal has what these receipts changed behind the whole batch. A receipt may
+        # end a round of its message, which the other parts of the batch still belong to.
+        for s, row, entry in early:
+            if not self._take_orphans(s, row, entry, changes, _sent_at(s, batch, sent_at)):
+                orphans_left.add(id(s))
+        for s, row in long:
+            if not row.flags & FINAL:
+                # A long message may have waited only until its last part was taken.
+                self._learning.end_if_all_ended(row, s.at, changes)
         if given:
             for s in batch:
                 # `take_part` has kept those of messages that may go to another carrier. They may be there already.
