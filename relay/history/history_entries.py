@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from relay.store.table.message_views import without_outcome
 from relay.values.charge import Charge
 from relay.values.messages import AttemptView, Channel, Message, MessageView, PartView
 from relay.values.states import DELIVERED, SCHEDULED, customer_words
@@ -318,7 +319,7 @@ def view_of(entry: Entry) -> MessageView:
         done_at=entry.done_at if final else None,
         parts=parts,
         attempts=[] if details is None else [_attempt_view(attempt) for attempt in details.attempts],
-        rounds=[] if details is None else [[_part_view(part) for part in parts] for parts in details.rounds],
+        rounds=[] if details is None else _round_views(details),
         owed=[channel.value for bit, channel in _CHANNELS if flags & bit],
         reference=message.reference,
         notification_url=message.notification_url,
@@ -327,6 +328,14 @@ def view_of(entry: Entry) -> MessageView:
         refunded=details is not None and details.refunded,
         scheduled_at=0.0 if details is None else details.scheduled_at,
     )
+
+
+def _round_views(details: Details) -> list[list[PartView]]:
+    rounds = [[_part_view(part) for part in parts] for parts in details.rounds]
+    if details.decided_by >= 0 and details.parts is None:
+        # As the store shows it.
+        rounds[-1] = [without_outcome(rounds[-1][0])]
+    return rounds
 
 
 def _part_view(part: PartEntry) -> PartView:

@@ -34,6 +34,7 @@ from relay.history.history_rounds import (
     learn_in_round,
     learn_present,
     part_entries,
+    show_round,
     take_rounds,
     taken_in_round,
 )
@@ -239,12 +240,15 @@ def _learnt(entry: Entry, record: Learnt) -> None:
         return
     parts = _parts(entry)
     if parts is not None and record.part >= 0:
-        if record.part < len(parts):
-            part = parts[record.part]
+        rounds = entry.rare().rounds
+        # The record is about the present round, also if a late receipt for an earlier one has ended the message.
+        present = rounds[-1] if rounds else parts
+        if record.part < len(present):
+            part = present[record.part]
             part.state, part.error, part.stat = record.state, record.error, record.stat
             part.done_at, part.carrier_done_at = record.at, record.carrier_done_at
-            if entry.details is not None and entry.details.rounds:
-                entry.details.rounds[-1][record.part] = part
+            if rounds:
+                show_round(entry)
         return
     entry.state, entry.error, entry.done_at = record.state, record.error, record.at
     entry.carrier_done_at = record.carrier_done_at

@@ -102,6 +102,34 @@ class FollowingTests(HistoryCase):
         self.catch_up()
         self.assert_as_the_store(view)
 
+    def test_a_receipt_of_the_present_round_after_an_earlier_one_has_decided_is_kept_in_its_round(self) -> None:
+        self.store.connect_routes(lambda *asked: True)
+        rule = FailoverRule((UNDELIVERABLE,), (), 600.0)
+        self.done(self.store.accept([message(1, parts=(b"one", b"two"), failover=rule)]))
+        self.done(self.store.submitted([submitted(1, b"a%d" % part, part) for part in range(2)]))
+        self.clock.advance(700.0)
+        self.done(self.store.expire(self.clock.seconds()))
+        self.done(self.store.submitted([submitted(1, b"b%d" % part, part, "tier2") for part in range(2)]))
+        self.done(self.store.receipts([receipt(b"a0"), receipt(b"a1"), receipt(b"b0", carrier="tier2")]))
+        self.catch_up()
+        view = self.done(self.store.look_up(message_id(1)))
+        self.assertEqual(
+            [(part.carrier, part.state) for part in view.rounds[-1]], [("tier2", DELIVERED), ("tier2", ENROUTE)]
+        )
+        self.assert_as_the_store(view)
+
+    def test_a_round_that_waits_has_no_outcome_when_an_earlier_one_has_decided(self) -> None:
+        self.store.connect_routes(lambda *asked: True)
+        self.done(self.store.accept([message(1, failover=FailoverRule((UNDELIVERABLE,), (), 600.0))]))
+        self.done(self.store.submitted([submitted(1, b"a")]))
+        self.clock.advance(700.0)
+        self.done(self.store.expire(self.clock.seconds()))
+        self.done(self.store.receipts([receipt(b"a")]))
+        self.catch_up()
+        view = self.done(self.store.look_up(message_id(1)))
+        self.assertEqual([[part.state for part in parts] for parts in view.rounds], [[DELIVERED], [SCHEDULED]])
+        self.assert_as_the_store(view)
+
     @settings(max_examples=40)
     @given(
         st.one_of(histories, failover_histories), st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40), max_size=2)

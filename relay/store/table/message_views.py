@@ -73,21 +73,17 @@ def durable_view(row: Row, durable_mark: int) -> MessageView:
     if row.cursor <= durable_mark:
         return view
     state = shown_state(row, durable_mark)
-    parts = [
-        replace(
-            part,
-            state=SCHEDULED if part.submitted_at is None else ENROUTE,
-            carrier_error="",
-            done_at=None,
-            carrier_stat="",
-            carrier_done_at=None,
-        )
-        for part in view.parts
-    ]
+    parts = [without_outcome(part) for part in view.parts]
     return replace(
         view, state=state, final=False, ending=True, carrier_error="", done_at=None, parts=parts, owed=[],
         carrier_done_at=None, rounds=(), refunded=False,
     )  # fmt: skip
+
+
+def without_outcome(part: PartView) -> PartView:
+    """Makes the view of a part as if nothing had been learnt of it."""
+    state = SCHEDULED if part.submitted_at is None else ENROUTE
+    return replace(part, state=state, carrier_error="", done_at=None, carrier_stat="", carrier_done_at=None)
 
 
 def message_view(row: Row) -> MessageView:
@@ -113,6 +109,9 @@ def message_view(row: Row) -> MessageView:
     if failover is not None and failover.rounds:
         rounds = [*[_part_views(each.parts) for each in failover.rounds], parts]
         if failover.decided_by >= 0:
+            if many is None:
+                # The row has the message's final state, which is not that of the present round.
+                rounds[-1] = [without_outcome(parts[0])]
             parts = rounds[failover.decided_by]
             handoff, _ = shown_handoff(row)
     final = bool(row.flags & FINAL)
