@@ -310,3 +310,4 @@ def _take_snapshot(entry: Entry, s: Snapshot) -> None:
     latest = max(parts, key=lambda part: part.submitted_at or 0.0)
     entry.carrier, entry.submitted_at = latest.carrier or s.refused_by, latest.submitted_at or 0.0
     take_rounds(entry, s)
+    entry.carrier = entry.carrier or s.refused_by

@@ -124,7 +124,9 @@ def show_round(entry: Entry) -> None:
         details.parts = shown
     else:
         entry.carrier_message_id = shown[0].carrier_message_id
-    entry.carrier, entry.submitted_at = "", 0.0
+    # A part that has a carrier, and was not submitted, was refused by that carrier.
+    refused_by = (part.carrier for part in shown if part.carrier and not part.submitted_at)
+    entry.carrier, entry.submitted_at = next(refused_by, ""), 0.0
     if all(part.submitted_at for part in shown):
         latest = max(shown, key=lambda part: part.submitted_at)
         entry.carrier, entry.submitted_at = latest.carrier, latest.submitted_at

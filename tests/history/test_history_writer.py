@@ -270,6 +270,18 @@ class CrashTests(JournalCase):
                 self.clock.pump([0.02] * 50)
         self.assertGreater(self.store.durable_segments()[0][0], before)
 
+    def test_the_carrier_that_refused_the_last_round_is_known_to_a_history_that_begins_late(self) -> None:
+        self.store.connect_routes(lambda *asked: True)
+        self.done(self.store.accept([message(1, failover=FailoverRule((UNDELIVERABLE,), (), 600.0))]))
+        self.done(self.store.submitted([submitted(1, b"a")]))
+        self.clock.advance(700.0)
+        self.done(self.store.expire(self.clock.seconds()))
+        self.done(self.store.end([Ending(message_id(1), REJECTED, self.clock.seconds(), b"no", "tier2")]))
+        self.accept(*range(2, 40))
+        self.compact()
+        self.catch_up()
+        self.assertEqual([view.carrier for view in self.find(id=message_id(1).hex())], ["tier2"])
+
     def test_journal_parts_that_were_deleted_unread_are_counted_and_logged_and_the_rest_is_there_once(self) -> None:
         self.accept(*range(10))
         self.catch_up()
