@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     wanted = {"minutes": options.minutes, "reason": options.reason}
     begun = ask(options, f"/{kind}/{quote(name, safe='')}/trace", wanted)
     path = f"/traces/{begun['number']}"
-    print(f"{name} is being traced for {options.minutes:g} minutes; Ctrl-C ends it", file=sys.stderr, flush=True)
+    print(f"{name} is being traced for {options.minutes:g} min; Ctrl-C ends it", file=sys.stderr, flush=True)
     ended = ""
     try:
         ended = _show(options, path)
