@@ -1,6 +1,6 @@
-"""Prints which tests trial skipped, and why, and then `N passed, M failed`, as the last line of .ci/run.
+"""Prints which tests trial skipped, and why, what failed, and then `N passed, M failed`, as the last line of .ci/run.
 
-Usage: summary.py LOG STATUS FAILED_STEPS: trial's output, make's exit status, and how many other steps failed.
+Usage: summary.py DIRECTORY: DIRECTORY/passed and DIRECTORY/failed hold the output of each step in a file of its name.
 """
 
 import re
@@ -15,6 +15,15 @@ _END = re.compile(r"^Ran \d+ tests? in [^\n]*\n\n(?:PASSED|FAILED)(?: \((?P<coun
 _SKIPPED = re.compile(
     r"^={79}\n\[SKIPPED\]\n(?P<reason>.*?)\n\n(?P<tests>(?:\w+(?:\.\w+)+\n)+)", re.MULTILINE | re.DOTALL
 )
+
+#: What trial prints of tests that failed for one reason: the report, an empty line, and their names.
+_FAILED = re.compile(
+    r"^={79}\n\[(?:FAIL|ERROR|SUCCESS!\?!)\]\n(?P<report>.*?)\n\n(?P<tests>(?:\w+(?:\.\w+)+\n)+)",
+    re.MULTILINE | re.DOTALL,
+)
+
+#: The lines that are shown again of each failure: where many lines were printed, people read the last ones only.
+_LINES = 30
 
 
 def count(output: str) -> tuple[int, int]:
@@ -39,19 +48,35 @@ def skipped(output: str) -> dict[str, list[str]]:
     return found
 
 
+def failed(output: str) -> list[tuple[str, str]]:
+    """The failures of any of trial's runs in the output: the tests' names, and the last lines of the report."""
+    return [(" ".join(block["tests"].split()), last_lines(block["report"])) for block in _FAILED.finditer(output)]
+
+
+def last_lines(text: str) -> str:
+    """Its last lines, as many as one reads."""
+    return "\n".join(text.splitlines()[-_LINES:])
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Prints both; the exit status is 0 only when something passed and nothing failed."""
-    log, status, failed_steps = Path(arguments[0]), int(arguments[1]), int(arguments[2])
-    output = log.read_text(errors="replace")
-    for reason, tests in skipped(output).items():
+    """Prints all three; the exit status is 0 only when a test passed and nothing failed."""
+    good, bad = (
+        {path.name: path.read_text(errors="replace") for path in sorted((Path(arguments[0]) / folder).iterdir())}
+        for folder in ("passed", "failed")
+    )
+    for reason, tests in skipped("".join(good.values()) + "".join(bad.values())).items():
         print(f"skipped, {reason}:", *tests, sep="\n    ")
-    passed, failed = count(output)
-    if failed == 0 and (status != 0 or passed == 0):
-        print("tests did not end, or coverage fell" if status else "no test ran", file=sys.stderr)
-        failed = 1
-    failed += failed_steps
-    print(f"{passed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+    for step, output in bad.items():
+        for names, report in failed(output):
+            print(f"failed, {names}:", report, sep="\n")
+        print(f"failed, the step {step}; its last lines:", last_lines(output), sep="\n")
+    passed = sum(count(output)[0] for output in (*good.values(), *bad.values()))
+    failures = sum(max(1, count(output)[1]) for output in bad.values())
+    if not passed and not failures:
+        print("failed: no test ran")
+        failures = 1
+    print(f"{passed} passed, {failures} failed", flush=True)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

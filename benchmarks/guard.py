@@ -19,6 +19,10 @@ from benchmarks import own_urls, rows
 from benchmarks.bench import Bench
 from benchmarks.processes import MeasurementFailed
 
+#: A message with a URL of its own that costs this many times one without is a fault. The faults that this watches for
+#: cost 1.9 times and more; noise between two runs of the same code is up to 0.15.
+OWN_URLS_FAULT_TIMES = 1.6
+
 RECORDED = Path(__file__).with_name("guard.json")
 
 
@@ -74,7 +78,8 @@ def guard_own_urls(bench: Bench, *, waiting: bool) -> bool:
     """Measures messages with URLs of their own beside those without, and says what came out. True: they cost little
     more.
 
-    The best of three pairs counts: the limit is near what it should be, and a busy minute must not look like a fault.
+    Up to three pairs are measured, until one is within the aim; the best counts. A busy minute must not look like a
+    fault.
     """
     ratio, lost, own_us, one_us = 0.0, 0, 0.0, 0.0
     for _ in range(3):
@@ -82,14 +87,14 @@ def guard_own_urls(bench: Bench, *, waiting: bool) -> bool:
         lost += one.lost + own.lost
         if not ratio or own.cpu_us / one.cpu_us < ratio:
             ratio, own_us, one_us = own.cpu_us / one.cpu_us, own.cpu_us, one.cpu_us
-        if ratio <= own_urls.MOST_TIMES:
+        if ratio <= own_urls.AIM_TIMES:
             break
     print(
         f"guard: a URL a message {own_us:.0f} us, one URL {one_us:.0f} us CPU a message"
-        f"{f', {one.messages:,} waiting' if waiting else ''}: ratio {ratio:.2f}, fails past {own_urls.MOST_TIMES}; "
-        f"{lost} lost"
+        f"{f', {one.messages:,} waiting' if waiting else ''}: ratio {ratio:.2f}, aim {own_urls.AIM_TIMES}, "
+        f"fails past {OWN_URLS_FAULT_TIMES}; {lost} lost"
     )
-    return ratio <= own_urls.MOST_TIMES and not lost
+    return ratio <= OWN_URLS_FAULT_TIMES and not lost
 
 
 if __name__ == "__main__":

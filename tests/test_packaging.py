@@ -4,6 +4,8 @@ import configparser
 import importlib.util
 import re
 import subprocess
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 
@@ -115,6 +117,43 @@ class SummaryTests(SynchronousTestCase):
             self.summary.skipped(first + second + "-" * 79 + "\n" + first),
             {"needs root, and a mount": ["tests.a.A.test_b", "tests.a.A.test_a"], "no browser": ["tests.b.B.test_c"]},
         )
+
+    def test_the_reports_of_failed_tests_are_shown_again(self) -> None:
+        rule = "=" * 79
+        text = f"{rule}\n[FAIL]\nTraceback:\n\nFailTest: x\n\ntests.a.A.test_b\ntests.a.A.test_c\n"
+        text += f"{rule}\n[ERROR]\nboom\n\ntests.b.B.test_d\n"
+        self.assertEqual(
+            self.summary.failed(text + "-" * 79),
+            [("tests.a.A.test_b tests.a.A.test_c", "Traceback:\n\nFailTest: x"), ("tests.b.B.test_d", "boom")],
+        )
+
+    def close(self, **outputs: str) -> tuple[int, str]:
+        """The exit status of the summary and its last line, for outputs of steps named passed_... and failed_..."""
+        directory = Path(self.mktemp())
+        for folder in ("passed", "failed"):
+            (directory / folder).mkdir(parents=True)
+        for name, text in outputs.items():
+            folder, _, step = name.partition("_")
+            (directory / folder / step).write_text(text)
+        with redirect_stdout(StringIO()) as printed:
+            status = self.summary.main([str(directory)])
+        return status, printed.getvalue().splitlines()[-1]
+
+    def test_a_run_in_which_all_passed_succeeds(self) -> None:
+        good = "Ran 12 tests in 1.2s\n\nPASSED (successes=12)\n"
+        self.assertEqual(self.close(passed_lint="", passed_test=good), (0, "12 passed, 0 failed"))
+
+    def test_a_step_that_failed_is_counted_once_whatever_the_tests_did(self) -> None:
+        good = "Ran 12 tests in 1.2s\n\nPASSED (successes=12)\n"
+        bad = "Ran 12 tests in 1.2s\n\nFAILED (failures=2, successes=10)\n"
+        self.assertEqual(self.close(failed_lint="E501", passed_test=good), (1, "12 passed, 1 failed"))
+        self.assertEqual(
+            self.close(failed_test=good + "Coverage failure: total of 90 is less"), (1, "12 passed, 1 failed")
+        )
+        self.assertEqual(self.close(failed_test=bad, failed_lint="E501"), (1, "10 passed, 3 failed"))
+
+    def test_a_run_without_a_test_fails(self) -> None:
+        self.assertEqual(self.close(passed_lint=""), (1, "0 passed, 1 failed"))
 
     def test_a_verdict_that_a_test_printed_itself_does_not_count(self) -> None:
         text = "PASSED (successes=99)\nRan 2 tests in 1s\n\nFAILED (failures=1, successes=1)\n"
