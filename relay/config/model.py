@@ -152,7 +152,10 @@ class AdminUser(ConfigStruct, frozen=True):
     password: Annotated[Secret, _text("What `python -m relay password` prints for the user's password.")]
     role: Annotated[
         Role,
-        _text("`view` looks at everything; `act` also holds, unbinds and resends; `configure` also reloads."),
+        _text(
+            "`view` looks at everything; `act` also holds, unbinds, resends and tops balances up; `configure` also "
+            "reloads."
+        ),
     ] = "view"
 
 

@@ -282,6 +282,9 @@ class OperatorSite:
     # Actions
 
     async def _ask(self, request: AdminRequest, frame: Frame, kind: str, name: str, action: str) -> Reply:
+        if not request.user.may("act"):
+            # The form would be refused, too. It is better to say so before somebody fills it in.
+            raise Refusal(f"this needs the role act; {request.user.name} has the role {request.user.role}", 403)
         asked = QUESTIONS[kind, action]
         text: Content = asked.text
         if action == "replay":

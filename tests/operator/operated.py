@@ -25,8 +25,9 @@ from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
 from relay.store.api import ReplayResult, StoreBusy, StoreFigures, StoreUnavailable
+from relay.store.table.ledger import Ledger
 from relay.tracing.tracing import Tracing
-from relay.values.charge import NOTHING_USED, AccountUse
+from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import COUNTS, FIRST_CLASS, TOOK_SECONDS, EndedCounts, QualityGroup
 from relay.values.messages import (
     AmbiguousReceipt,
@@ -80,10 +81,16 @@ class OperatedStore(UnusedStore):
         self.owed: dict[str, int] = {}
         self.owed_at: dict[str, float] = {}
         self.busy = False
-        self.use = NOTHING_USED
+        self.ledger = Ledger()
 
     def account_use(self, account: str) -> AccountUse:
-        return self.use
+        return self.ledger.use(account)
+
+    def top_ups(self, account: str) -> list[TopUp]:
+        return self.ledger.top_ups(account)
+
+    def top_up(self, top_up: TopUp) -> Deferred[ToppedUp]:
+        return succeed(self.ledger.top_up(top_up))
 
     def figures(self) -> StoreFigures:
         return self.shown

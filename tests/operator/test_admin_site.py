@@ -46,8 +46,8 @@ class AdminSiteTestCase(SynchronousTestCase):
         self.users: dict[str, AdminUser] = {}
         self.logins: OperatorLogins | None = None
 
-    def ask(self, request: str, *headers: str, body: str = "", password: str | None = None) -> tuple[int, str, str]:
-        """Status, header block and body of the answer; status 0 while there is none."""
+    def pages(self) -> dict[tuple[str, str], Page]:
+        """The pages behind the listener."""
 
         def echo(request: AdminRequest) -> Reply:
             self.seen.append(request)
@@ -59,7 +59,7 @@ class AdminSiteTestCase(SynchronousTestCase):
         async def slow(request: AdminRequest) -> Reply:
             return await self.waiting
 
-        pages: dict[tuple[str, str], Page] = {
+        return {
             ("GET", ""): echo,
             ("GET", "metrics"): echo,
             ("POST", "carriers"): echo,
@@ -67,9 +67,12 @@ class AdminSiteTestCase(SynchronousTestCase):
             ("GET", "broken"): broken,
             ("GET", "slow"): slow,
         }
+
+    def ask(self, request: str, *headers: str, body: str = "", password: str | None = None) -> tuple[int, str, str]:
+        """Status, header block and body of the answer; status 0 while there is none."""
         settings = AdminListener(password=None if password is None else Secret(password), users=self.users)
         logins = OperatorLogins(lambda: settings, self.limits, in_thread, b"key")
-        root = AdminRoot(pages, self.logins or logins)
+        root = AdminRoot(self.pages(), self.logins or logins)
         factory = admin_factory(root, self.clock)
         channel = factory.buildProtocol(None)
         assert channel is not None

@@ -17,8 +17,8 @@ from relay.config.model import Account, PriceTable, Quota
 from relay.config.model import Tracing as TracingSettings
 from relay.operator.metrics import Metrics
 from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
+from relay.store.table.records import AccountTotals
 from relay.tracing.tracing import Tracing
-from relay.values.charge import AccountUse
 from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import ESME_RINVPASWD, ESME_RINVSYSID
 from relay.values.states import DELIVERED, SKIPPED, UNDELIVERABLE
@@ -81,7 +81,7 @@ class MetricsTests(SynchronousTestCase):
         tables = {"retail": PriceTable(currency="EUR", by_prefix={"": "1"})}
         self.daemon.flow.charging.replace(accounts, tables)
         today = self.daemon.flow.charging.day("acme", self.daemon.clock.seconds())
-        self.daemon.store.use = AccountUse(today, 3, 3, {"EUR": 12_500_000})
+        self.daemon.store.ledger.restore(AccountTotals("acme", today, 3, 3, {"EUR": 12_500_000}))
         self.assertEqual(12.5, self.value("relay_account_balance", account="acme", currency="EUR"))
         self.assertEqual(7, self.value("relay_account_quota_left", account="acme"))
         self.assertIsNone(self.value("relay_account_balance", account="quiet", currency="EUR"))
