@@ -83,6 +83,7 @@ RUN_ELSEWHERE = {
         "python -m relay status": "named in a sentence; tests.integration.test_operator_commands runs it",
         "python -m relay route": "named in a sentence; tests.cli.test_cli runs it",
         "python -m relay route --config *": "tests.cli.test_cli",
+        "python -m relay route --account *": "tests.integration.test_operator_commands",
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
         "python -m relay dialect --dismiss CARRIER": "tests.integration.test_operator_commands",
         "printf *": "tests.test_carriers_page",

@@ -46,6 +46,7 @@ from relay.operator.purge import Purged, PurgeRequest
 from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.refusal import Refusal
+from relay.operator.route_now import with_now
 from relay.operator.time_line import TimeLine, time_line
 from relay.operator.trace_calls import TraceCalls
 from relay.operator.trace_lines import TraceView
@@ -166,22 +167,27 @@ class AdminPages:
         return FoundMessages([time_line(view) for view in found.messages], found.next, found.complete)
 
     def route(self, request: AdminRequest) -> Reply:
-        """/route?account=NAME&from=SENDER&to=NUMBER[&at=TIME]: which carriers a message would go to, and why."""
+        """/route?account=NAME&from=SENDER&to=NUMBER[&tags=TAG,TAG][&at=TIME]: which carriers a message would go to, and
+        why; without a time, to which of them it would go now."""
         explained = self.explain(request.query)
         return json_reply({"error": explained}, 422) if isinstance(explained, str) else json_reply(explained)
 
     def explain(self, asked: Mapping[str, str]) -> Explanation | str:
         """Explains the route of a message; a text: what is wrong with the parameters."""
+        daemon = self._daemon
         account, source, to, at = (asked.get(name, "").strip() for name in ("account", "from", "to", "at"))
-        if account not in self._daemon.config.accounts:
+        tags = [tag for each in asked.get("tags", "").split(",") if (tag := each.strip())]
+        if account not in daemon.config.accounts:
             return f"there is no account {account!r}"
         moment = instant_of(at) if at else self._observer.seconds()
         if moment is None:
             return "at: write a time with its offset from UTC, such as 2026-03-01T22:30Z"
         try:
-            return explain(self._daemon.flow.routes, account, source, to, moment)
+            found = explain(daemon.flow.routes, account, source, to, moment, tags)
         except InvalidText as problem:
             return f"{problem.field}: {problem.reason}"
+        # What is true now says nothing about another time.
+        return found if at else with_now(found, account, daemon, self._observer.seconds())
 
     async def receipts(self, request: AdminRequest) -> Reply:
         """Receipts without a message, unreadable receipts, and the settings that would match them."""

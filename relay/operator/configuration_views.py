@@ -8,11 +8,16 @@ from relay.account_pages.html import Content, card, choice, el, moment
 from relay.config.changes import Change, ReloadResult
 from relay.operator.actions import AuditRecord
 from relay.operator.operator_html import Frame, action_link, grid, path_of, question, word
-from relay.routing.explanation import Explanation, words
+from relay.routing.explanation import Explanation, RouteNow, words
 from relay.routing.routes import CompiledRoute, Routes
 
 _ROUTE_HEADS = ("Route", "Takes", "Carriers", "")
-_ROUTE_FIELDS = (("from", "From", ""), ("to", "To", "447700900123"), ("at", "At (empty: now)", "2026-03-01T22:30Z"))
+_ROUTE_FIELDS = (
+    ("from", "From", ""),
+    ("to", "To", "447700900123"),
+    ("tags", "Tags of a decision", "gold, bulk"),
+    ("at", "At (empty: now)", "2026-03-01T22:30Z"),
+)
 
 
 def configuration_page(
@@ -137,7 +142,19 @@ def _explained(explained: Explanation | str | None) -> list[Content]:
         return [el("p", explained, class_="wrong", role="alert", id="route-found")]
     return [
         el("p", word(explained.decision, "" if explained.carriers else "bad"), id="route-found"),
+        *_now(explained.now),
         el("ul", *(el("li", f"{step.route} ({step.asks_for}): {step.verdict}") for step in explained.steps)),
+    ]
+
+
+def _now(now: RouteNow | None) -> list[Content]:
+    """What the running relay would do now."""
+    if now is None:
+        return []
+    against = [el("li", el("strong", each.carrier), f": {each.words}") for each in now.carriers if each.reasons]
+    return [
+        el("p", word(now.decision, "" if now.carrier else "bad"), id="route-now"),
+        el("ul", *against) if against else None,
     ]
 
 

@@ -22,6 +22,37 @@ class RouteStep(msgspec.Struct, frozen=True):
     verdict: str
 
 
+class CarrierNow(msgspec.Struct, frozen=True):
+    """Says what a running relay does with a carrier of the route now.
+
+    :ivar tried: whether a message could go to it.
+    :ivar reasons: why not, and what else counts against it; empty: nothing does.
+    """
+
+    carrier: str
+    tried: bool
+    reasons: Sequence[str] = ()
+
+    @property
+    def words(self) -> str:
+        """The reasons as one text; "": there are none."""
+        said = "; ".join(self.reasons)
+        return said if self.tried or not said else f"not now: {said}"
+
+
+class RouteNow(msgspec.Struct, frozen=True):
+    """Says to which carrier of its route a message would go now. Only a running relay knows it.
+
+    :ivar decision: the answer in one sentence.
+    :ivar carrier: the carrier that it would go to, or wait for; "": none takes it.
+    :ivar carriers: all carriers of the route, in order.
+    """
+
+    decision: str
+    carrier: str
+    carriers: Sequence[CarrierNow]
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """Says which route a message takes, and why.
 
@@ -30,6 +61,8 @@ class Explanation(msgspec.Struct, frozen=True):
     :ivar carriers: the carriers, in the order in which the relay tries them.
     :ivar ends_as: the status in which a message to a test number ends; "": the number is none.
     :ivar steps: one step for each route, in the order of the configuration.
+    :ivar place: the place of the route that takes the message, counted from 0; -1: none takes it.
+    :ivar now: what decides now; None: the explanation is of a file, or for another time.
     """
 
     decision: str
@@ -37,6 +70,8 @@ class Explanation(msgspec.Struct, frozen=True):
     tags: Sequence[str]
     steps: Sequence[RouteStep]
     ends_as: str = ""
+    place: int = -1
+    now: RouteNow | None = None
 
 
 def explain(
@@ -70,13 +105,20 @@ def explain(
     if chosen.order.fixed is None:
         decision += " The weights and the number decide this order; it is the same for each message to this number."
     if chosen.avoided:
-        avoided = " and ".join(name for name in chosen.route.carrier_names if name in chosen.avoided)
-        decision += f" The route avoids {avoided} now: it delivers too little, and gets a trickle of the numbers."
+        decision += _avoided_words(chosen, carriers)
     if chosen.route.replace_sender:
         decision += f" The sender becomes {chosen.route.replace_sender}."
     if chosen.route.failover is not None:
         decision += f" {_failover_words(chosen.route.failover)}"
-    return Explanation(decision, carriers, tags, steps)
+    return Explanation(decision, carriers, tags, steps, place=chosen.index)
+
+
+def _avoided_words(route: CompiledRoute, carriers: Sequence[str]) -> str:
+    avoided = [name for name in route.route.carrier_names if name in route.avoided]
+    said = f" The route avoids {' and '.join(avoided)} now: it delivers too little, and gets a trickle of the numbers."
+    if set(carriers[-len(avoided) :]) != set(avoided):
+        said += " This number is in the trickle."
+    return said
 
 
 def _failover_words(failover: Failover) -> str:

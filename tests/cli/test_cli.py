@@ -330,6 +330,10 @@ class RouteTests(CommandLineTestCase):
             self.assertEqual(done.returncode, status)
             self.assertEqual(json.loads(done.stdout)["carriers"], ["t", "u"] if status == 0 else [])
 
+    def test_the_file_s_order_is_not_said_to_be_that_of_now(self) -> None:
+        done = self.route("--account", "acme", "--from", "ACME", "--to", "447700900123")
+        self.assertIn("This is the order of the file. Without --config, the running relay says", done.stdout)
+
     def test_a_test_number_is_told_from_the_numbers_that_carriers_get(self) -> None:
         file = self.file(ROUTED.replace("api_key: k", 'api_key: k, test_numbers: {"15005550001": UNDELIV}'))
         for number, status, said in (("15005550001", 0, "ends as UNDELIV"), ("15005550002", 1, "No route leads")):
@@ -359,7 +363,9 @@ class RouteTests(CommandLineTestCase):
         self.file("accounts:" + page.partition("```yaml\naccounts:")[2].partition("```")[0])
         self.file("447700900999\n", "blocked.txt")
         self.file("number,network\n4477009001,second-network\n", "ported.csv")
-        command = next(line.split() for line in page.splitlines() if line.startswith("    python -m relay route "))
+        command = next(
+            line.split() for line in page.splitlines() if line.startswith("    python -m relay route --config ")
+        )
         self.assertIn("/etc/relay/relay.yaml", command)
         arguments = ["relay.yaml" if word == "/etc/relay/relay.yaml" else word for word in command[3:]]
         done = self.relay(*arguments)

@@ -148,6 +148,30 @@ class StatusTests(CommandsTestCase):
         self.assertEqual(0, done.returncode, done.stderr)
 
 
+class RouteTests(CommandsTestCase):
+    async def test_it_says_to_which_carrier_a_message_goes_now(self) -> None:
+        self.simulated = await self.simulator()
+        relay = await self.relay(
+            accounts={"acme": smpp_account()},
+            carriers={"tier1": smpp_carrier(self.simulated.port), "dead": smpp_carrier(1)},
+            routes=[{"carriers": ["dead", "tier1"]}],
+        )
+        await relay.carrier_bound(self.simulated)
+        asked = ("route", "--account", "acme", "--to", "447700900123")
+        admin = f"http://127.0.0.1:{relay.admin_port}"
+        done = await self.command(*asked, "--admin", admin)
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn("routes[0] takes the message: dead, then tier1.", done.stdout)
+        self.assertIn("Now it goes to tier1.\n  dead: not now: it is down", done.stdout)
+        await self.command("hold", "tier1", "--admin", admin)
+        done = await self.command(*asked, "--admin", admin, "--json")
+        self.assertEqual("dead", json.loads(done.stdout)["now"]["carrier"])
+        done = await self.command("route", "--account", "nobody", "--to", "447700900123", "--admin", admin)
+        self.assertEqual((1, "there is no account 'nobody'\n"), (done.returncode, done.stderr))
+        done = await self.command(*asked, "--admin", "http://127.0.0.1:1")
+        self.assertEqual(3, done.returncode)
+
+
 class SendTests(CommandsTestCase):
     def arguments(self, relay: Relay, *more: str, to: str = "447700900001") -> list[str]:
         return ["send", "--to", to, "--from", "RELAY", "--text", "Hello", "--account", "acme", *more]

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.accounts.account_settings import URL_OFF
 from relay.cli.command_parser import Paint
 from relay.cli.status import report
+from relay.config.model import Route
 from relay.operator.actions import AUDITED, OperatorActions, Replayed, ReplayRequest, held_carriers
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import AdminRequest, Reply
@@ -21,6 +22,7 @@ from relay.operator.metrics import Metrics
 from relay.operator.operator_logins import Actor
 from relay.operator.overview import Observer
 from relay.operator.receipt_review import ACCOUNTS_A_TURN, IDS_TRIED, review
+from relay.routing.routes import Routes
 from relay.store.api import StoreFigures
 from relay.values.messages import AmbiguousReceipt, MessageView, PartView, Receipt, Verdict
 from relay.values.states import DELIVERED, ENROUTE, UNKNOWN
@@ -455,6 +457,21 @@ class RouteTests(PagesTestCase):
         self.assertTrue(found["carriers"])
         self.assertIn("takes the message", found["decision"])
         self.assertEqual(len(found["steps"]), len(self.daemon.config.routes))
+
+    def test_it_says_what_decides_now_and_nothing_of_it_for_another_time(self) -> None:
+        self.daemon.bind("tier2")
+        found = self.ask("GET", "/route", account="acme", to="447700900123")[1]
+        self.assertEqual(("tier2", "Now it goes to tier2."), (found["now"]["carrier"], found["now"]["decision"]))
+        self.assertEqual(["tier1", "tier2"], [each["carrier"] for each in found["now"]["carriers"]])
+        found = self.ask("GET", "/route", account="acme", to="447700900123", at="2026-03-01T22:30Z")[1]
+        self.assertIsNone(found["now"])
+
+    def test_tags_of_a_decision_count(self) -> None:
+        self.daemon.flow.routes = Routes([Route(tag="gold", carriers=["tier1"])])
+        for tags, carriers in (("bulk, gold", ["tier1"]), ("bulk", []), ("", [])):
+            self.assertEqual(
+                carriers, self.ask("GET", "/route", account="acme", to="447700900123", tags=tags)[1]["carriers"]
+            )
 
     def test_parameters_that_cannot_be_read_are_named(self) -> None:
         for query, words in (

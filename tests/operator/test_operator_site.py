@@ -392,7 +392,10 @@ class ConfigurationTests(SiteTestCase):
 
     def test_a_route_is_explained_and_a_wrong_number_named(self) -> None:
         asked = {"account": "acme", "from": "", "to": "447700900123", "at": ""}
-        self.assertIn("routes[0] takes the message", self.shown(f"/page/configuration?{urlencode(asked)}"))
+        self.daemon.bind("tier2")
+        shown = self.shown(f"/page/configuration?{urlencode(asked)}")
+        for said in ("routes[0] takes the message", "Now it goes to tier2.", "tier1 : not now: it is down"):
+            self.assertIn(said, shown)
         wrong = urlencode(asked | {"to": "nonsense"})
         self.assertIn("to: ", self.shown(f"/page/configuration?{wrong}"))
 
