@@ -19,6 +19,9 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PARTS: Final = ROOT / "release" / "deb"
 HOME: Final = "/usr/lib/sms-receipt-relay"
 DOCUMENTS: Final = "/usr/share/doc/sms-receipt-relay"
+#: The extras of setup.cfg that every package of ours has. An operator can't add a library to the Debian package, whose
+#: programs import only what is in it, nor to an image whose root is read-only.
+EXTRAS: Final = "cluster,opentelemetry"
 CONFIGURATION: Final = "/etc/relay/relay.yaml"
 #: -I and -S: only Python's own library and the packages of this directory are imported, whatever the machine has.
 _PROGRAM: Final = """#!/usr/bin/python3 -IS
@@ -58,11 +61,11 @@ def build(wheel: Path, output: Path, version: str) -> Path:
 
 
 def install_packages(wheel: Path, root: Path) -> None:
-    """Puts the relay and its libraries into the package, in the versions of constraints.txt."""
+    """Puts the relay and its libraries into the package, in the versions of constraints.txt, with those of EXTRAS."""
     packages = root / HOME.lstrip("/") / "packages"
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--constraint", ROOT / "constraints.txt",
-         "--target", packages, wheel],
+         "--target", packages, f"{wheel}[{EXTRAS}]"],
         check=True,
     )  # fmt: skip
     # The programs that pip wrote name the Python of this environment.

@@ -15,7 +15,7 @@ import venv
 from pathlib import Path
 from typing import Final
 
-from release.build_deb import ROOT, build
+from release.build_deb import EXTRAS, ROOT, build
 
 SUMS: Final = "SHA256SUMS"
 #: The files that a release consists of.
@@ -58,12 +58,12 @@ def publish(built: Path, output: Path) -> list[Path]:
 
 
 def write_sbom(wheel: Path, file: Path) -> None:
-    """Lists what an installation of the wheel contains, by installing it into an environment of its own."""
+    """Lists what an installation contains that has the extras, too, by making one in an environment of its own."""
     with tempfile.TemporaryDirectory(prefix="relay-sbom-") as name:
         venv.create(name)
         python = Path(name) / "bin" / "python"
         run("-m", "pip", "--python", python, "install", "--quiet", "--no-compile",
-            "--constraint", ROOT / "constraints.txt", wheel)  # fmt: skip
+            "--constraint", ROOT / "constraints.txt", f"{wheel}[{EXTRAS}]")  # fmt: skip
         run("-m", "cyclonedx_py", "environment", "--output-reproducible", "--output-format", "JSON",
             "--output-file", file, python)  # fmt: skip
 

@@ -113,6 +113,7 @@ RUN_ELSEWHERE = {
         "/opt/relay/bin/python -m relay": "a part of commands that are run",
         "rm -r /var/lib/relay": "deletes the journal",
         "apt-get install ./sms-receipt-relay_*.deb": "make walk-deb installs it with dpkg",
+        "apt-get install libpq5": "tests.integration.test_packages says what happens without it",
         "apt-get remove sms-receipt-relay": "make walk-deb removes it with dpkg",
         "apt-get purge": "make walk-deb purges it with dpkg",
         "relay check *": "make walk-deb",
