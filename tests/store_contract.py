@@ -113,7 +113,12 @@ class StoreCase(SynchronousTestCase):
         due_at: float = 0.0,
         brought_forward_by: Recovery = Recovery.NOTHING,
     ) -> None:
-        attempts = [Attempt(n, verdict, NOW + 20, due_at, "said", 0.5, brought_forward_by) for n in notifications]
+        attempts = [
+            Attempt(
+                n, verdict, NOW + 20, due_at, "said", 0.5, brought_forward_by, url=f"http://{n.attempt}/", body="oh"
+            )
+            for n in notifications
+        ]
         self.result(self.store.settle(attempts))
 
 
@@ -1544,7 +1549,8 @@ class StoreContract(StoreCase):
         self.assertEqual(kept, list(range(31 - len(kept), 31)))
         self.assertLessEqual(len(kept), 12)
         if self.after_restart():
-            self.assertEqual([a.attempt for a in self.view(1).attempts], kept)
+            said = [(a.attempt, a.url, a.body) for a in self.view(1).attempts]
+            self.assertEqual(said, [(number, f"http://{number}/", "oh") for number in kept])
 
     def waiting(self, *brought_forward_by: Recovery) -> None:
         """Notifications on the webhook, from number 1 on, whose second attempts are due later and later."""

@@ -113,7 +113,7 @@ def _row(view: MessageView, told: MessageReport, pickable: bool) -> Tag:
 def _notified(view: MessageView, told: MessageReport) -> str:
     """The state of the message's notification, in a word or two."""
     if view.owed:
-        return f"owed, {len(told.attempts)} tried" if told.attempts else "owed"
+        return f"owed, {told.attempts[-1].attempt} tried" if told.attempts else "owed"
     if told.attempts:
         return told.attempts[-1].answer
     return ""

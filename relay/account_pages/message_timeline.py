@@ -166,6 +166,10 @@ def _of_attempt(view: MessageView, attempt: AttemptView, built_again: BuiltAgain
         f" It took {duration(attempt.seconds)}." if attempt.seconds else "",
     ]
     more: list[Content] = []
+    if attempt.url:
+        more.append(el("p", "To ", el("span", attempt.url, class_="url"), class_="hint"))
+    if attempt.body:
+        more.append(el("p", "The answer began: ", el("code", attempt.body), class_="hint"))
     if attempt.due_at and not good:
         more.append(el("p", "The next attempt was due ", moment(attempt.due_at), ".", class_="hint"))
     if attempt.channel == Channel.WEBHOOK:

@@ -9,6 +9,7 @@ order of acceptance, a time span is a range of keys, and the database needs no i
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -49,7 +50,12 @@ class PartEntry(msgspec.Struct, gc=False, eq=False, array_like=True):
 
 
 class AttemptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Holds one attempt to notify a customer. `due_at` is when the next attempt was due; 0.0 if none was due."""
+    """Holds one attempt to notify a customer.
+
+    :ivar due_at: when the next attempt was due; 0.0 if none was due.
+    :ivar url: the place of its URL in `Details.urls`, counted from 1; 0: the URL isn't known.
+    :ivar body: the beginning of the answer's body.
+    """
 
     channel: int
     attempt: int
@@ -58,6 +64,8 @@ class AttemptEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     due_at: float
     answer: str
     seconds: float
+    url: int = 0
+    body: str = ""
 
 
 class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
@@ -73,6 +81,7 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     :ivar scheduled_at: when the message was to be sent at the earliest; 0.0: at once.
     :ivar price: of the message, in millionths of `currency`; with "" as currency it has no price.
     :ivar refunded: whether the price was given back.
+    :ivar urls: the URLs of the attempts; each is there once.
     """
 
     parts: list[PartEntry] | None = None
@@ -89,6 +98,7 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     price: int = 0
     currency: str = ""
     refunded: bool = False
+    urls: list[str] = []
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):
@@ -318,7 +328,7 @@ def view_of(entry: Entry) -> MessageView:
         expires_at=message.expires_at,
         done_at=entry.done_at if final else None,
         parts=parts,
-        attempts=[] if details is None else [_attempt_view(attempt) for attempt in details.attempts],
+        attempts=[] if details is None else [_attempt_view(attempt, details.urls) for attempt in details.attempts],
         rounds=[] if details is None else _round_views(details),
         owed=[channel.value for bit, channel in _CHANNELS if flags & bit],
         reference=message.reference,
@@ -351,12 +361,13 @@ def _part_view(part: PartEntry) -> PartView:
     )
 
 
-def _attempt_view(attempt: AttemptEntry) -> AttemptView:
+def _attempt_view(attempt: AttemptEntry, urls: Sequence[str]) -> AttemptView:
     channel = Channel.WEBHOOK if attempt.channel == OWED_WEBHOOK else Channel.SMPP
     words = customer_words(attempt.state, b"")
     return AttemptView(
-        channel.value, attempt.attempt, attempt.at, attempt.answer, attempt.seconds, words.status, attempt.due_at
-    )
+        channel.value, attempt.attempt, attempt.at, attempt.answer, attempt.seconds, words.status, attempt.due_at,
+        urls[attempt.url - 1] if attempt.url else "", attempt.body,
+    )  # fmt: skip
 
 
 def _text(octets: bytes) -> str:

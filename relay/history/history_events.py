@@ -13,7 +13,6 @@ them.
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 from msgspec.structs import replace
 
@@ -53,6 +52,7 @@ from relay.store.table.records import (
     Snapshot,
 )
 from relay.values.messages import Message, Submitted
+from relay.values.shown_url import without_secrets
 from relay.values.states import ENROUTE, SCHEDULED
 
 #: In the table, the flag of a notification that was given up is OWED << 8 (`relay.store.table.entry_values`).
@@ -177,7 +177,7 @@ def _has_details(m: Message) -> bool:
 
 def _add_details(entry: Entry) -> None:
     message = entry.message
-    url = without_secrets(message.notification_url)
+    url = message.notification_url and without_secrets(message.notification_url)
     if url != message.notification_url:
         entry.message = replace(message, notification_url=url)
     entry.details = Details(
@@ -195,14 +195,6 @@ def _replaced(entry: Entry, record: Message) -> None:
     entry.message = replace(entry.message, expires_at=record.expires_at)
     if record.scheduled_at or entry.details is not None:
         entry.rare().scheduled_at = record.scheduled_at
-
-
-def without_secrets(url: str | None) -> str | None:
-    """Removes the pieces of a URL that may be secret: the login, the query and the fragment."""
-    if url is None or not any(letter in url for letter in "@?#"):
-        return url
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _parts(entry: Entry) -> list[PartEntry] | None:
@@ -270,15 +262,23 @@ def _settled(entry: Entry, record: Settled) -> None:
     if any(a.at == record.at and a.channel == record.channel for a in details.attempts):
         # This is a repeated record: the entry has the attempt already.
         return
-    attempt = AttemptEntry(
-        record.channel, record.attempt, record.state, record.at, record.due_at, record.answer, record.seconds
-    )
-    details.attempts = [*details.attempts[1 - ATTEMPTS_KEPT :], attempt]
+    details.attempts = [*details.attempts[1 - ATTEMPTS_KEPT :], _attempt_of(details, record)]
     channel = record.channel
     if record.verdict == SETTLED_DELIVERED:
         entry.flags = entry.flags & ~channel | channel << 2
     elif record.verdict == SETTLED_GIVEN_UP:
         entry.flags = entry.flags & ~channel | channel << 4
+
+
+def _attempt_of(details: Details, record: Settled) -> AttemptEntry:
+    if record.url and record.url not in details.urls:
+        # A message has few URLs. If a customer changes its URL again and again, the last ones aren't kept.
+        details.urls = [*details.urls, record.url][:ATTEMPTS_KEPT]
+    url = details.urls.index(record.url) + 1 if record.url in details.urls else 0
+    return AttemptEntry(
+        record.channel, record.attempt, record.state, record.at, record.due_at, record.answer, record.seconds, url,
+        record.body,
+    )  # fmt: skip
 
 
 def _take_snapshot(entry: Entry, s: Snapshot) -> None:
@@ -298,9 +298,7 @@ def _take_snapshot(entry: Entry, s: Snapshot) -> None:
             entry.flags |= attempt.channel << 2
     if s.attempts:
         details = entry.rare()
-        details.attempts = [
-            AttemptEntry(a.channel, a.attempt, a.state, a.at, a.due_at, a.answer, a.seconds) for a in s.attempts
-        ]
+        details.attempts = [_attempt_of(details, attempt) for attempt in s.attempts]
     if s.stat or entry.details is not None:
         entry.rare().stat = s.stat
     if len(parts) == 1:

@@ -70,4 +70,7 @@ def attempt_report(attempt: AttemptView, status: str) -> AttemptReport:
     :param status: what the attempt told.
     """
     at, seconds = instant(attempt.at), round(attempt.seconds, 3)
-    return AttemptReport(attempt.channel, attempt.attempt, at, attempt.answer, seconds, status)
+    return AttemptReport(
+        attempt.channel, attempt.attempt, at, attempt.answer, seconds, status, attempt.url or UNSET,
+        attempt.body or UNSET,
+    )  # fmt: skip

@@ -189,6 +189,10 @@ class AttemptReport(msgspec.Struct, frozen=True):
     answer: Annotated[str, Meta(description="Your answer: an HTTP status, or why there was none.")]
     seconds: Annotated[float, Meta(description="How long the attempt took.")]
     status: Annotated[str, Meta(description="The state in the notification.")]
+    url: Annotated[str | UnsetType, Meta(description="The URL that it went to, without login, query and fragment.")] = (
+        UNSET
+    )
+    answer_body: Annotated[str | UnsetType, Meta(description="The first 100 characters of your answer's body.")] = UNSET
 
 
 class TriedCarrier(msgspec.Struct, frozen=True):

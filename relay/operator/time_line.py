@@ -73,7 +73,9 @@ def time_line(view: MessageView) -> TimeLine:
             events += _part_events(part, number, len(parts), name_carrier=bool(view.rounds))
     for attempt in view.attempts:
         took = f" in {attempt.seconds:.2f} s" if attempt.seconds else ""
-        what = f"attempt {attempt.attempt} to notify of {attempt.status} by {attempt.channel}: {attempt.answer}"
+        what = f"attempt {attempt.attempt} to notify of {attempt.status} by {attempt.channel}"
+        what += f" at {attempt.url}: {attempt.answer}" if attempt.url else f": {attempt.answer}"
+        what += f" ({attempt.body})" if attempt.body else ""
         events.append(Event(attempt.at, what + took, attempt.answer[:1] == "2" or attempt.answer == "ESME_ROK"))
     if view.final and view.done_at is not None:
         words = customer_words(view.state, view.carrier_error.encode())

@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from relay.history.history_events import without_secrets
 from relay.receipts.receipt_fields import read_fields
 from relay.smpp import other_codec
 from relay.smpp.message_codec import decode_message, tlv_values
@@ -18,6 +17,7 @@ from relay.values import smpp_constants as c
 from relay.values.masking import masked
 from relay.values.messages import destination_of, source_of
 from relay.values.pdus import BindPdu, CodecError, MessageIdPdu, MessagePdu, SubmitMultiPdu
+from relay.values.shown_url import without_secrets
 
 _HEADER_OCTETS: Final = 16
 _NAMES: Final = {
@@ -191,7 +191,7 @@ def request_words(method: str, url: str, headers: Mapping[bytes, Sequence[bytes]
             said.append(f"{name}: {_word(value)}")
         else:
             masked_headers.append(name)
-    shown = without_secrets(url) or ""
+    shown = without_secrets(url)
     words = [f"{method} {shown}" + (" (its query is masked)" if "?" in url else "")]
     if said:
         words.append("; ".join(said))

@@ -452,6 +452,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     :ivar brought_forward_by: for RETRY, the event that makes the next attempt due before `due_at`
         (`Store.bring_forward`).
     :ivar place: for RETRY, the part of the URL that failed and has to recover. "": the queue's own place.
+    :ivar url: for webhooks: the URL that gave the answer, without its secrets (`relay.values.shown_url`).
+    :ivar body: the beginning of the answer's body, as text.
     """
 
     notification: Notification
@@ -462,6 +464,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     seconds: float = 0.0
     brought_forward_by: Recovery = Recovery.NOTHING
     place: str = ""
+    url: str = ""
+    body: str = ""
 
 
 class Pending(msgspec.Struct, frozen=True, gc=False):
@@ -502,6 +506,8 @@ class AttemptView(msgspec.Struct, frozen=True, gc=False):
 
     :ivar status: the word in the notification, such as "DELIVRD".
     :ivar due_at: when the next attempt was due then; 0.0: none was.
+    :ivar url: as in `Attempt`; "": it isn't known, or the attempt was over SMPP.
+    :ivar body: as in `Attempt`.
     """
 
     channel: str
@@ -511,6 +517,8 @@ class AttemptView(msgspec.Struct, frozen=True, gc=False):
     seconds: float
     status: str
     due_at: float = 0.0
+    url: str = ""
+    body: str = ""
 
 
 class PartView(msgspec.Struct, frozen=True, gc=False):

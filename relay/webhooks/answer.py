@@ -6,6 +6,9 @@ import msgspec
 
 from relay.webhooks.request import WebhookRequest
 
+#: How many characters of an answer's body are kept with an attempt.
+BODY_SHOWN: Final = 100
+
 _UNREACHED: Final = frozenset({0, 410, 502, 503, 504})
 
 
@@ -41,6 +44,12 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     def text(self) -> str:
         """The status as text, or the reason why no answer came."""
         return str(self.code) if self.code else self.reason
+
+    @property
+    def beginning(self) -> str:
+        """The first `BODY_SHOWN` characters of the body, on one line."""
+        text = self.body[: 4 * BODY_SHOWN].decode("utf-8", "replace")
+        return "".join(letter if letter.isprintable() else " " for letter in text)[:BODY_SHOWN].strip()
 
 
 class Tested(msgspec.Struct, frozen=True):

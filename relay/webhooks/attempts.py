@@ -10,9 +10,10 @@ from twisted.logger import Logger
 from relay.accounts.accounts import Target
 from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore
+from relay.values.inbound import INBOUND_URL
 from relay.values.messages import Attempt, Channel, Notification, QueueKey, Recovery, Verdict
 from relay.webhooks.answer import Answer
-from relay.webhooks.delivery import LONGEST_PAUSE_SECONDS, WebhookDelivery
+from relay.webhooks.delivery import LONGEST_PAUSE_SECONDS, Delivered, WebhookDelivery
 from relay.webhooks.outcomes import Outcomes
 from relay.webhooks.places import Destination, Path, Places
 from relay.webhooks.queue_work import QueueWork
@@ -98,12 +99,13 @@ class Attempts:
     ) -> None:
         queue_key = work.queue_key
         try:
-            answer, text = await self._delivery.deliver(queue_key, target, batch, began_at)
+            ended = await self._delivery.deliver(queue_key, target, batch, began_at)
         except CancelledError:
-            answer, text = Answer(0, STOPPED), STOPPED
+            ended = Delivered(Answer(0, STOPPED), STOPPED, "")
         except Exception:
             self.log.failure("webhook_broken: a webhook of {account} could not be sent", account=queue_key.account)
-            answer, text = Answer(0, "internal error"), "internal error"
+            ended = Delivered(Answer(0, "internal error"), "internal error", "")
+        answer, text = ended.answer, ended.text
         work.in_flight -= 1
         now = self._clock.seconds()
         if self._out.pop(number, None) is None:
@@ -123,9 +125,12 @@ class Attempts:
                 self.health.failed(queue_key.account, len(batch), text)
         if answer.ok:
             self._answered_well(work, path)
-            self._outcomes.add([Attempt(n, Verdict.DELIVERED, now, 0.0, text, seconds) for n in batch])
+            body = _body_of(work, answer)
+            self._outcomes.add(
+                [Attempt(n, Verdict.DELIVERED, now, 0.0, text, seconds, url=ended.url, body=body) for n in batch]
+            )
         else:
-            self._failed(work, path, batch, answer, text, now, seconds)
+            self._failed(work, path, batch, ended, now, seconds)
         self._places.ended(work.origin)
         self._ended(work, path, now)
 
@@ -143,11 +148,12 @@ class Attempts:
         work: QueueWork,
         path: Path | None,
         batch: Sequence[Notification],
-        answer: Answer,
-        text: str,
+        ended: Delivered,
         now: float,
         seconds: float,
     ) -> None:
+        answer, text, url = ended
+        body = _body_of(work, answer)
         asked = retry_after_seconds(answer.retry_after, now)
         pause = min(asked, LONGEST_PAUSE_SECONDS) if answer.code in (429, 503) else 0.0
         place = self._count_failure(work, path, answer, pause, now)
@@ -156,10 +162,10 @@ class Attempts:
         for n in batch:
             retry = retry_of(n, answer, now, fraction, asked_seconds=asked, paused_seconds=pause)
             if retry is None:
-                attempt = Attempt(n, Verdict.GIVEN_UP, now, 0.0, text, seconds)
+                attempt = Attempt(n, Verdict.GIVEN_UP, now, 0.0, text, seconds, url=url, body=body)
             else:
                 attempt = Attempt(
-                    n, Verdict.RETRY, now, retry.due_at, text, seconds, retry.brought_forward_by, place.name
+                    n, Verdict.RETRY, now, retry.due_at, text, seconds, retry.brought_forward_by, place.name, url, body
                 )
             self._outcomes.add([attempt])
 
@@ -187,3 +193,11 @@ class Attempts:
         )
         self._places.leave(place, now)
         return place
+
+
+def _body_of(work: QueueWork, answer: Answer) -> str:
+    """The beginning of an answer's body, to be kept with the attempt.
+
+    A program that gets messages from handsets may answer with their texts, and texts aren't kept.
+    """
+    return "" if not answer.body or work.queue_key.url == INBOUND_URL else answer.beginning

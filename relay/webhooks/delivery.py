@@ -8,7 +8,7 @@ requests to the fallback URL. If a receiver answers 410 Gone, the relay switches
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -20,6 +20,7 @@ from relay.store.api import SettingsStore, StoreUnavailable
 from relay.tracing.tracing import Tracing
 from relay.values.inbound import INBOUND_URL
 from relay.values.messages import Channel, Notification, QueueKey
+from relay.values.shown_url import without_secrets
 from relay.values.states import DELIVERED
 from relay.values.wire_tap import WireTap
 from relay.webhooks.answer import Answer, Tested
@@ -38,6 +39,19 @@ _NO_LIMIT: Final = 1_000_000
 
 #: The result if the customer did not ask for such a state: the relay sends no request.
 _NOT_ASKED_FOR: Final = Answer(204)
+
+
+class Delivered(NamedTuple):
+    """The end of an attempt to deliver a batch.
+
+    :ivar answer: the answer that counts.
+    :ivar text: names all answers, if the attempt went to two URLs.
+    :ivar url: the URL that gave the answer, without its secrets. A callback's masks aren't filled in.
+    """
+
+    answer: Answer
+    text: str
+    url: str
 
 
 class WebhookDelivery:
@@ -85,7 +99,7 @@ class WebhookDelivery:
 
     async def _deliver_tapped(
         self, queue_key: QueueKey, target: Target, batch: Sequence[Notification], now: float
-    ) -> tuple[Answer, str]:
+    ) -> Delivered:
         tap, delivery = self._taps.get(queue_key.account), self
         if tap is not None:
             delivery = copy(self)
@@ -94,8 +108,8 @@ class WebhookDelivery:
 
     async def deliver(
         self, queue_key: QueueKey, target: Target, batch: Sequence[Notification], now: float
-    ) -> tuple[Answer, str]:
-        """Makes one attempt; returns the answer that counts, and a text that names all answers."""
+    ) -> Delivered:
+        """Makes one attempt, and returns how it ended."""
         if not target.keys and target.sign and self._secrets is not None:
             target = await self._secrets.signed(queue_key.account, target)
         if not queue_key.url:
@@ -106,13 +120,13 @@ class WebhookDelivery:
                 batch[0], target.inbound_url, target.inbound_format, self._keys(target, now), self._wall()
             )
             answer = await self._send_to(request, target)
-            return answer, answer.text
+            return Delivered(answer, answer.text, without_secrets(target.inbound_url))
         made = self._request_to(queue_key.url, target, batch, self._keys(target, now), self._wall())
         if made is None:
-            return _NOT_ASKED_FOR, "not asked for"
+            return Delivered(_NOT_ASKED_FOR, "not asked for", "")
         self._add_trace(made, batch)
         answer = await self._send_to(made, target)
-        return answer, answer.text
+        return Delivered(answer, answer.text, without_secrets(queue_key.url))
 
     def built_again(self, notification: Notification, at: float) -> WebhookRequest | None:
         """Makes the request of an earlier attempt again, to show it: without its signature and the account's headers.
@@ -161,19 +175,16 @@ class WebhookDelivery:
         answer = await self._send_to(request, target)
         return Tested(request, answer, self._clock.seconds() - now)
 
-    async def _send_home(self, target: Target, batch: Sequence[Notification], now: float) -> tuple[Answer, str]:
-        """Sends a batch to the account's own URL and, if this fails, to its fallback URL.
-
-        :returns: the last answer, and a text that names all answers.
-        """
+    async def _send_home(self, target: Target, batch: Sequence[Notification], now: float) -> Delivered:
+        """Sends a batch to the account's own URL and, if this fails, to its fallback URL."""
         assert target.url is not None
         request = self._request(target, target.url, batch, self._keys(target, now), self._wall())
         self._add_trace(request, batch)
         if target.fallback_url is None:
             answer = await self._send_to(request, target)
             if answer.code == 410:
-                await self._switch_off(batch[0].account, target.url, now)
-            return answer, answer.text
+                await self._switch_off(batch[0].account, request.url, now)
+            return Delivered(answer, answer.text, without_secrets(request.url))
         first = self._first_url(batch[0].account)
         words = "skipped"
         if not target.off and first.room(now) > 0:
@@ -181,14 +192,14 @@ class WebhookDelivery:
             answer = await self._send_to(request, target)
             if answer.ok:
                 first.succeeded()
-                return answer, answer.text
+                return Delivered(answer, answer.text, without_secrets(request.url))
             pause = min(retry_after_seconds(answer.retry_after, now), LONGEST_PAUSE_SECONDS)
             first.failed(self._clock.seconds(), throttled=answer.code == 429, retry_after_seconds=pause)
             words = answer.text
             if answer.code == 410:
-                await self._switch_off(batch[0].account, target.url, now)
+                await self._switch_off(batch[0].account, request.url, now)
         answer = await self._send_to(request._replace(url=target.fallback_url), target)
-        return answer, f"{words}, fallback {answer.text}"
+        return Delivered(answer, f"{words}, fallback {answer.text}", without_secrets(target.fallback_url))
 
     def _first_url(self, account: str) -> CircuitBreaker:
         """Returns the circuit breaker of the first URL, for an account with a fallback URL."""

@@ -446,7 +446,17 @@ class MessagesTests(SiteTestCase):
     def test_a_message_is_shown_with_every_attempt_and_the_request_without_secrets(self) -> None:
         view = self.message(
             attempts=[
-                AttemptView("webhook", 1, 1_700_000_002.0, "503", 0.031, "ENROUTE", 1_700_000_007.0),
+                AttemptView(
+                    "webhook",
+                    1,
+                    1_700_000_002.0,
+                    "503",
+                    0.031,
+                    "ENROUTE",
+                    1_700_000_007.0,
+                    "http://old.example/",
+                    "busy",
+                ),
                 AttemptView("webhook", 2, 1_700_000_008.0, "204", 0.031, "DELIVRD"),
             ],
             reference="order 7",
@@ -465,6 +475,8 @@ class MessagesTests(SiteTestCase):
             "Sent. tier1 answered that it has taken it.",
             "Receipt from tier1: DELIVRD, error 000.",
             "Notification ENROUTE over HTTP, attempt 1: Your server answered 503 Service Unavailable.",
+            'To <span class="url">http://old.example/</span>',
+            "<code>busy</code>",
             "The next attempt was due",
             "It took 31 ms.",
             f"POST {URL}\nContent-Type: application/json\nWebhook-Id: ",

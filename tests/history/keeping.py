@@ -113,7 +113,7 @@ def without_times(view: MessageView) -> tuple[Any, ...]:
         [(p.carrier, p.carrier_message_id, p.state, p.carrier_error, p.carrier_stat) for p in each]
         for each in (view.parts, *view.rounds)
     ]
-    attempts = [(a.channel, a.attempt, a.answer, a.status) for a in view.attempts]
+    attempts = [(a.channel, a.attempt, a.answer, a.status, a.url, a.body) for a in view.attempts]
     return (
         view.id, view.account, view.addresses, view.interface, view.state, view.final, view.carrier_error, parts,
         attempts, sorted(view.owed), view.reference, view.notification_url, rounds,

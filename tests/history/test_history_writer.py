@@ -68,6 +68,22 @@ class FollowingTests(HistoryCase):
         self.catch_up()
         self.assertEqual(self.ids(notification="owed"), [message_id(1)])
 
+    def test_each_attempt_keeps_its_own_url_and_what_the_answer_began_with(self) -> None:
+        self.done(self.store.accept([message(1, "hooked", registered_delivery=0)]))
+        self.done(self.store.submitted([submitted(1)]))
+        self.done(self.store.receipts([receipt(1)]))
+        said = [("https://old.example/hook", "busy"), ("https://new.example/hook", ""), ("", "late")]
+        for number, (url, body) in enumerate(said, 1):
+            now = self.clock.seconds() + 100.0 * number
+            claim = self.done(self.store.claim(QueueKey("hooked", Channel.WEBHOOK), 10, now))
+            attempt = Attempt(claim.notifications[0], Verdict.RETRY, now, now + 50, "503", 0.25, url=url, body=body)
+            self.done(self.store.settle([attempt]))
+            # Each time the message is read from the database and written again.
+            self.catch_up()
+        (view,) = self.find(notification="owed")
+        self.assertEqual([(a.url, a.body) for a in view.attempts], said)
+        self.assert_as_the_store(self.done(self.store.look_up(message_id(1))))
+
     def test_a_url_is_kept_without_what_is_secret_in_it(self) -> None:
         url = "https://user:password@example.com:8443/hook/7?token=secret#x"
         self.done(self.store.accept([message(1, notification_url=url)]))

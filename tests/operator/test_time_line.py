@@ -39,7 +39,7 @@ class TimeLineTests(SynchronousTestCase):
                 DELIVERED,
                 105.0,
                 [
-                    AttemptView("webhook", 1, 106.0, "503", 0.25, "DELIVRD"),
+                    AttemptView("webhook", 1, 106.0, "503", 0.25, "DELIVRD", 0.0, "http://a.example/", "busy"),
                     AttemptView("webhook", 2, 111.0, "204", 0.1, "DELIVRD"),
                 ],
             )
@@ -50,7 +50,7 @@ class TimeLineTests(SynchronousTestCase):
                 (101.0, "taken by tier1 as a1", True),
                 (105.0, "DELIVRD", True),
                 (105.0, "ended DELIVRD (error 000)", True),
-                (106.0, "attempt 1 to notify of DELIVRD by webhook: 503 in 0.25 s", False),
+                (106.0, "attempt 1 to notify of DELIVRD by webhook at http://a.example/: 503 (busy) in 0.25 s", False),
                 (111.0, "attempt 2 to notify of DELIVRD by webhook: 204 in 0.10 s", True),
             ],
             [(event.at, event.what, event.good) for event in line.events],

@@ -151,6 +151,23 @@ class DeliveryTests(WebhooksTestCase):
         attempt = self.store.attempts[0]
         self.assertEqual((attempt.answer, round(attempt.seconds)), ("201", 2))
 
+    def test_the_attempt_is_recorded_with_its_url_and_the_beginning_of_the_answer(self) -> None:
+        self.client.answer = lambda sent: Answer(500, body=b"No\r\nroom " + b"x" * 200)
+        self.owe(1)
+        (attempt,) = self.store.attempts
+        self.assertEqual(attempt.url, URL)
+        self.assertEqual(attempt.body, "No  room " + "x" * 91)
+
+    def test_the_url_that_is_recorded_is_the_one_that_answered_and_has_no_secrets(self) -> None:
+        self.build(notification_fallback_url="http://user:pass@second.example/hook?key=secret#x")
+        self.client.answer = lambda sent: Answer(500) if sent.url == URL else OK
+        self.owe(1)
+        self.owe(1, 1, url="kannel:3:http://elsewhere.example/dlr?t=%d&to=%p")
+        self.assertEqual(
+            [attempt.url for attempt in self.store.attempts],
+            ["http://second.example/hook", "kannel:3:http://elsewhere.example/dlr"],
+        )
+
     def test_a_post_of_many_notifications_is_one_post_for_the_metrics(self) -> None:
         self.build(notification_batch=10)
         posts: list[float] = []

@@ -7,7 +7,10 @@ an SMPP receipt that the customer took at the first attempt. For it, the journal
 """
 
 from collections.abc import Sequence
+from sys import intern
 from typing import Any
+
+from msgspec.structs import force_setattr
 
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import (
@@ -289,6 +292,16 @@ def keep_attempt(row: Row, settled: Settled) -> None:
     rare_fields.attempts = (*rare_fields.attempts[1 - ATTEMPTS_KEPT :], settled)
 
 
+def with_shared_url(settled: Settled) -> Settled:
+    """Makes the URL of an attempt that was read from the journal one object for all attempts at this URL."""
+    if settled.url:
+        # Nobody else has the record yet, so this changes no value that somebody relies on.
+        force_setattr(settled, "url", intern(settled.url))
+    return settled
+
+
 def _settled(a: Attempt, owed_bit: int, verdict: int) -> Settled:
     n = a.notification
-    return Settled(n.id, owed_bit, verdict, n.attempt, n.state, a.at, a.due_at, a.answer[:ANSWER_KEPT], a.seconds)
+    return Settled(
+        n.id, owed_bit, verdict, n.attempt, n.state, a.at, a.due_at, a.answer[:ANSWER_KEPT], a.seconds, a.url, a.body
+    )  # fmt: skip

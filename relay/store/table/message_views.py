@@ -49,8 +49,9 @@ def _attempt_view(settled: Settled) -> AttemptView:
     words = customer_words(settled.state, b"")
     channel = CHANNEL_OF_BIT[settled.channel].value
     return AttemptView(
-        channel, settled.attempt, settled.at, settled.answer, settled.seconds, words.status, settled.due_at
-    )
+        channel, settled.attempt, settled.at, settled.answer, settled.seconds, words.status, settled.due_at,
+        settled.url, settled.body,
+    )  # fmt: skip
 
 
 def shown_state(row: Row, durable_mark: int) -> int:

@@ -74,7 +74,10 @@ class Handed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
-    """An attempt ended. The last few attempts of each message are also kept in memory, to be shown."""
+    """An attempt ended. The last few attempts of each message are also kept in memory, to be shown.
+
+    :ivar url: as in `relay.values.messages.Attempt`; likewise `body`.
+    """
 
     id: bytes
     channel: int
@@ -85,6 +88,8 @@ class Settled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     due_at: float = 0.0
     answer: str = ""
     seconds: float = 0.0
+    url: str = ""
+    body: str = ""
 
 
 class OwedAgain(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):

@@ -13,7 +13,7 @@ from typing import Any, Final
 from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
 from relay.store.table.carrier_ids import Shards
-from relay.store.table.claims import keep_attempt
+from relay.store.table.claims import keep_attempt, with_shared_url
 from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of, rounds_of
 from relay.store.table.entry_values import (
     FAILS_OVER,
@@ -404,7 +404,7 @@ class Replay:
         row = self._table.get(record.id)
         if row is None:
             return
-        keep_attempt(row, record)
+        keep_attempt(row, with_shared_url(record))
         if record.verdict == SETTLED_SUPERSEDED:
             return
         if record.verdict == SETTLED_RETRY:

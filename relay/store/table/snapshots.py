@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from relay.store.table.carrier_ids import CarrierIdIndex
+from relay.store.table.claims import with_shared_url
 from relay.store.table.entries import Row, is_unsubmitted
 from relay.store.table.entry_values import (
     DURABLE_FLAGS,
@@ -192,7 +193,7 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
         s.former_ids,
         Tries(s.webhook_attempts, s.webhook_due_at) if s.webhook_attempts else None,
         Tries(s.smpp_attempts, s.smpp_due_at) if s.smpp_attempts else None,
-        s.attempts,
+        tuple([with_shared_url(attempt) for attempt in s.attempts]),
         s.given_up_at,
         s.again_at,
         s.parts[0].given_id if len(parts) == 1 else b"",
