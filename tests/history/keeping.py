@@ -22,6 +22,7 @@ from relay.history.journal_tail import JournalTail
 from relay.history.sqlite_history import SqliteHistory
 from relay.store.journal.journal_store import JournalStore
 from relay.values.messages import MessageView
+from tests import HUNG_SECONDS
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import DAY, SettableClock, started, wait_for
 
@@ -129,8 +130,8 @@ def times_of(view: MessageView) -> Sequence[float]:
 
 
 def wait_for_openings(path: Path, count: int) -> None:
-    """Waits until this process has a file of this name open so many times, at most half a minute."""
-    deadline = time.monotonic() + 30
+    """Waits until this process has a file of this name open so many times."""
+    deadline = time.monotonic() + HUNG_SECONDS
     while time.monotonic() < deadline:
         opened = 0
         for link in Path("/proc/self/fd").iterdir():

@@ -53,14 +53,17 @@ START_SECONDS = 20.0 * PATIENCE
 
 
 async def until(what: str, condition: Callable[..., object], seconds: float = 20.0) -> None:
-    """Waits until `condition()` is true.
+    """Waits until `condition()` is true, or until what it awaits is.
 
-    :param condition: is called without arguments. It may have some with defaults (a loop's variables), which is why its
-        type does not say so.
+    :param condition: is called without arguments, and may be a coroutine function, which asks the relay for instance.
+        It may have arguments with defaults (a loop's variables), which is why its type does not say so.
     :param seconds: how long that may take on a quiet machine; it fails after PATIENCE times as many.
     """
     deadline = time.monotonic() + PATIENCE * seconds
-    while not condition():
+    while True:
+        found = condition()
+        if await found if isinstance(found, Awaitable) else found:
+            return
         if time.monotonic() > deadline:
             raise AssertionError(f"after {PATIENCE * seconds:g} seconds still waiting until {what}")
         await task.deferLater(reactor, 0.01)

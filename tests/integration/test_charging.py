@@ -4,13 +4,12 @@ import subprocess
 import sys
 from typing import Any
 
-from twisted.internet import reactor, task
 from twisted.internet.threads import deferToThread
 
 from relay.smpp.message_codec import encode_address, message_body
 from relay.values import smpp_constants as c
 from tests import HUNG_SECONDS
-from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, within
+from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 
 BODY = message_body(
     addresses=encode_address(1, 1, b"4477001") + encode_address(1, 1, b"447700900123"), short_message=b"one"
@@ -96,16 +95,24 @@ class ChargingTests(IntegrationTestCase):
         await self.balance(relay, "--add", "1", "--key", "a")
         _, answer = await self.http("POST", relay, "/messages", self.messages(1)[0])
         found: Any = {}
-        while not found.get("refunded"):
+
+        async def refunded() -> bool:
+            nonlocal found
             _, found = await self.http("GET", relay, f"/messages/{answer['id']}")
-            await task.deferLater(reactor, 0.05)
+            return bool(found["refunded"])
+
+        await until("its price is given back", refunded)
         self.assertEqual((found["status"], found["price"]), ("REJECTD", "0.035"))
         self.assertIn("balance     1.00 EUR\n", await self.balance(relay))
         relay.kill()
         await relay.start()
         self.assertIn("balance     1.00 EUR\n", await self.balance(relay))
-        listed: Any = {"messages": []}
-        while not [one for one in listed["messages"] if one.get("refunded")]:
+        listed: Any = {}
+
+        async def refund_listed() -> bool:
+            nonlocal listed
             _, listed = await self.http("GET", relay, "/messages?status=REJECTD")
-            await task.deferLater(reactor, 0.05)
+            return any(one.get("refunded") for one in listed["messages"])
+
+        await until("the list shows it, too", refund_listed)
         self.assertEqual(listed["messages"][0]["price"], "0.035")

@@ -109,7 +109,8 @@ class CrashTests(PeersTestCase):
                 await relay.ready()
             kills.append(await self.kill_at_random(relay, randomness))
         await relay.ready()
-        await task.deferLater(reactor, 0.5)
+        accepted = len(customers.smpp_accepted)
+        await until("it takes messages again", lambda: len(customers.smpp_accepted) > accepted)
         await customers.stop()
         if customers.esmes[-1].lost:
             await customers.bound()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from standardwebhooks import Webhook
-from twisted.internet import reactor, task
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.web.http import Request
@@ -167,11 +167,15 @@ class CustomersHttpTests(IntegrationTestCase):
             "other": {"api_key": "other", "allow_private_urls": True, "notification_url": recorder.url},
         }
         relay = await self.relay(accounts=accounts, **SIMULATED)
+        begun_at = reactor.seconds()
         _, answers = await self.http("POST", relay, "/messages", [MESSAGE] * 500)
         await self.http("POST", relay, "/messages", [MESSAGE] * 100, account="other", key="other")
         await until("the others' all came", lambda: len(recorder.requests) >= 100)
-        # Attempts at the dead one are given up after 15 seconds. None of the others' waited for that.
-        self.assertEqual(settled(relay, [answer["id"] for answer in answers]), [])
+        given_up = settled(relay, [answer["id"] for answer in answers])
+        # An attempt at the dead URL is given up after 15 seconds. If the others' took less, they waited for none of
+        # these attempts; on a machine so busy that they took more, nobody can tell.
+        if reactor.seconds() - begun_at < 15:
+            self.assertEqual(given_up, [])
 
     async def test_many_urls_of_one_silent_host_delay_nobody_else_and_no_stop(self) -> None:
         dead = await self.raw_listener()
@@ -211,25 +215,30 @@ class CustomersHttpTests(IntegrationTestCase):
         self.assertEqual({post.json["id"] for _, post in answering.requests}, set(ids))
 
     async def raw_listener(self) -> int:
-        """A port where connections are taken and nothing is ever said; `silent` holds them."""
+        """A port where connections are taken and nothing is ever said; `silent` holds all that were made."""
         from twisted.internet.protocol import Factory, Protocol
 
         silent: list[Protocol] = []
         self.silent = silent
+        still_open: set[Protocol] = set()
 
         class Silent(Protocol):
             def connectionMade(self) -> None:
                 silent.append(self)
+                still_open.add(self)
+
+            def connectionLost(self, reason: Any = None) -> None:
+                still_open.discard(self)
 
         endpoint = TCP4ServerEndpoint(reactor, free_port(), interface="127.0.0.1")
         port: Any = await endpoint.listen(Factory.forProtocol(Silent))
 
         async def close() -> None:
             await maybeDeferred(port.stopListening)
-            for each in silent:
+            for each in list(still_open):
                 transport: Any = each.transport
                 transport.abortConnection()
-            await task.deferLater(reactor, 0.05)
+            await until("its connections are closed", lambda: not still_open)
 
         self.close_listener = close
         self.addCleanup(lambda: Deferred.fromCoroutine(close()))
@@ -305,11 +314,17 @@ class CustomersHttpTests(IntegrationTestCase):
 
 async def until_ended(case: IntegrationTestCase, relay: Relay, message_id: str) -> None:
     """Waits until a message has its final state."""
-    while (await case.http("GET", relay, f"/messages/{message_id}"))[1]["done_at"] is None:
-        await task.deferLater(reactor, 0.05)
+
+    async def ended() -> bool:
+        return (await case.http("GET", relay, f"/messages/{message_id}"))[1]["done_at"] is not None
+
+    await until("it has ended", ended)
 
 
 async def until_recorded(case: IntegrationTestCase, relay: Relay, message_id: str, attempts: int) -> None:
     """Waits until so many attempts of a message's notification are known to the relay."""
-    while len((await case.http("GET", relay, f"/messages/{message_id}"))[1]["attempts"]) < attempts:
-        await task.deferLater(reactor, 0.05)
+
+    async def recorded() -> bool:
+        return len((await case.http("GET", relay, f"/messages/{message_id}"))[1]["attempts"]) >= attempts
+
+    await until(f"{attempts} attempts are known", recorded)

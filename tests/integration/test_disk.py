@@ -9,7 +9,6 @@ from typing import Any
 
 import treq
 from twisted.internet import reactor as installed_reactor
-from twisted.internet import task
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
 from twisted.trial.unittest import SkipTest
@@ -179,8 +178,11 @@ class MisplacedTests(DiskTestCase):
         await self.is_refused("while the relay was running")
         # An empty one in its place is another directory.
         data.mkdir()
-        while "data was deleted, moved or replaced" not in (await self.ready())[1]:
-            await task.deferLater(reactor, 0.1)
+
+        async def noticed() -> bool:
+            return "data was deleted, moved or replaced" in (await self.ready())[1]
+
+        await until("the relay has noticed it", noticed)
         self.assertEqual((await self.post())[0], 503)
 
     async def test_nothing_is_accepted_once_the_segment_has_been_deleted(self) -> None:

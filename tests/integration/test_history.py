@@ -9,8 +9,6 @@ from collections import Counter
 from http.cookiejar import CookieJar
 from urllib.parse import urlencode
 
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from relay.history.history_numbers import number_keeper
@@ -46,11 +44,8 @@ class SearchTests(CommandsTestCase):
             _, found = await self.http("GET", relay, "/messages?status=delivered&limit=500")
             return len(found["messages"]) == count
 
-        for _ in range(200):
-            if await in_history():
-                return relay, ids
-            await deferLater(reactor, 0.1)
-        raise AssertionError("the history doesn't have them")
+        await until("the history has them", in_history)
+        return relay, ids
 
     async def test_old_messages_are_found_in_every_way(self) -> None:
         relay, ids = await self.start_and_send(30)

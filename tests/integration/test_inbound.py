@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from standardwebhooks import Webhook
-from twisted.internet import reactor, task
 
 from relay.smpp.message_codec import decode_message, encode_address, message_body, message_octets, tlv
 from relay.text.compose import compose, encode
@@ -101,10 +100,12 @@ class DeliveryTests(InboundTestCase):
         self.assertEqual([entry["text"] for entry in first["messages"]], ["hello"])
         self.assertEqual((await feed(first["next"]))["messages"], [])
         path = f"/inbound/{message['id']}"
-        while [attempt["answer"] for attempt in (await self.http("GET", self.daemon, path))[1]["attempts"]][-1:] != [
-            "200"
-        ]:
-            await task.deferLater(reactor, 0.05)
+
+        async def settled() -> bool:
+            _, found = await self.http("GET", self.daemon, path)
+            return bool(found["attempts"]) and found["attempts"][-1]["answer"] == "200"
+
+        await until("the attempt is settled", settled)
         self.assertEqual((await self.http("POST", self.daemon, f"{path}/notify"))[0], 202)
         self.assertEqual([again["id"] for again in await self.told(2)], [message["id"]] * 2)
         # To customers' own messages these are strangers, and to other customers, too.

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from relay.values import smpp_constants as c
@@ -135,14 +133,11 @@ class Http(MainJob):
         await receiver.close()
         ids = await self.submit(esme, 200, registered_delivery=0)
 
-        async def failed_twice() -> None:
-            attempts = 0.0
-            while attempts < 400:
-                await deferLater(reactor, 0.2)
-                attempts = await self.metric(relay, "relay_notification_attempts_total", result="retry")
+        async def failed_twice() -> bool:
+            return await self.metric(relay, "relay_notification_attempts_total", result="retry") >= 400
 
         # By the schedule, what has failed twice is due in five minutes.
-        await within(60, Deferred.fromCoroutine(failed_twice()))
+        await until("each has failed twice", failed_twice, 60)
         await receiver.listen()
         ids += await self.submit(esme, 1, registered_delivery=0)
 

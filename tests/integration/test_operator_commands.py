@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
@@ -63,8 +62,11 @@ class DialectTests(CommandsTestCase):
         customer = await self.esme(relay.smpp_port)
         await within(10, customer.submit([submit_body("447700900123")] * 30))
         wrong = "receipts of tier1 match too few messages: 30 that found none in time are kept"
-        while not any(wrong in trouble for trouble in (await self.status(relay))["troubles"]):
-            await task.deferLater(reactor, 0.05)
+
+        async def shown() -> bool:
+            return any(wrong in trouble for trouble in (await self.status(relay))["troubles"])
+
+        await until("the trouble is shown", shown)
         done = await self.command("dialect", "--orphans", "--admin", admin)
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertIn("30 of them are kept of tier1, although their time is over", done.stdout)

@@ -7,7 +7,7 @@ without the load. It doesn't assert it, because on a busy machine it depends mor
 
 import statistics
 
-from twisted.internet import reactor, task
+from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 
@@ -125,8 +125,11 @@ class Overload(IntegrationTestCase):
         esme.abort()
         await within(10, esme.gone)
         # What it had sent may still be read, and accepted, until the relay has seen the end of the connection.
-        while await self.metric(relay, "relay_customer_binds", account="acme"):
-            await task.deferLater(reactor, 0.05)
+
+        async def unbound() -> bool:
+            return await self.metric(relay, "relay_customer_binds", account="acme") == 0
+
+        await until("the relay has seen it", unbound)
         again = await self.esme(relay.smpp_port)
         accepted = await self.metric(relay, "relay_messages_total", account="acme")
         await until("what was accepted is told", lambda: len({r.message_id for r in again.receipts}) >= accepted, 60)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from twisted.internet import reactor, task
-
 from relay.smpp.message_codec import encode_address
 from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
 from relay.values import smpp_constants as c
@@ -49,9 +47,13 @@ class QuestionsTestCase(IntegrationTestCase):
     async def ended(self, relay: Relay, message_id: str, word: str) -> Any:
         """The message once it has this status."""
         found: Any = {}
-        while found.get("status") != word:
+
+        async def has_it() -> bool:
+            nonlocal found
             _, found = await self.http("GET", relay, f"/messages/{message_id}")
-            await task.deferLater(reactor, 0.05)
+            return bool(found["status"] == word)
+
+        await until(f"it is {word}", has_it)
         return found
 
 

@@ -323,18 +323,17 @@ class CorrectedDialectTests(ReloadTestCase):
     async def test_receipts_that_waited_in_vain_are_brought_home_by_the_right_dialect_as_well(self) -> None:
         ids = await self.mismatched(orphan_seconds=0.2)
 
-        async def kept() -> float:
+        async def kept() -> bool:
             try:
-                return await self.metric(self.started, "relay_store_evidence", carrier="tier1")
+                return await self.metric(self.started, "relay_store_evidence", carrier="tier1") >= self.COUNT
             except AssertionError:
-                return 0
+                return False
 
         for restarts in (False, True):
             if restarts:
                 self.started.kill()
                 await self.started.start()
-            while await kept() < self.COUNT:
-                await task.deferLater(reactor, 0.05)
+            await until("they are kept", kept)
             self.assertEqual(0, await self.metric(self.started, "relay_store_orphans"))
         # A change with which none finds its message leaves them.
         wrong = {"tier1": smpp_carrier(self.carrier.port, dialect={"receipt_id": {"strip_suffix": "x"}})}

@@ -3,8 +3,6 @@
 import datetime
 from typing import Any
 
-from twisted.internet import reactor, task
-
 from relay.smpp.message_codec import encode_address, message_body
 from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_sm_body
 from relay.values import smpp_constants as c
@@ -47,9 +45,13 @@ class ScheduledTests(IntegrationTestCase):
         relay.kill()
         await relay.start()
         found: Any = {}
-        while found.get("status") != "DELIVRD":
+
+        async def delivered() -> bool:
+            nonlocal found
             found = await self.look(relay, soon)
-            await task.deferLater(reactor, 0.1)
+            return bool(found.get("status") == "DELIVRD")
+
+        await until("it is delivered", delivered)
         self.assertGreaterEqual(datetime.datetime.fromisoformat(found.get("learnt_at", found["done_at"])), send_at)
         found = await self.look(relay, late)
         self.assertEqual((found["status"], found["send_status"], found["carrier"]), ("SCHEDULED", "pending", ""))

@@ -279,10 +279,14 @@ class UrlsThatLeadInside(Security):
 
         await serve()
         relay = await self.world(smpp_account(notification_url=f"http://127.0.0.1:{port}/"))
-        status, _ = await self.http("POST", relay, "/messages", MESSAGE)
+        status, message = await self.http("POST", relay, "/messages", MESSAGE)
         self.assertEqual(status, 202)
-        await until("the receiver is asked", lambda: asked)
-        await task.deferLater(reactor, 0.2)
+
+        async def ended() -> bool:
+            return bool((await self.http("GET", relay, f"/messages/{message['id']}"))[1]["attempts"])
+
+        await until("the attempt has ended", ended)
+        self.assertTrue(asked)
         self.assertEqual(inside.posts, [])
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
-from twisted.internet import task
 from twisted.internet.threads import deferToThread
 
 from relay.store.journal.journal_format import FORMAT_VERSION, dump, encode_frame, encode_header, segment_name
@@ -74,8 +73,7 @@ class StopTests(PeersTestCase):
         )
         self.assertEqual(status, 202)
         # In doubt is what has been written; a store that answers late keeps the link from writing for a while.
-        while not await self.metric(relay, "relay_carrier_in_flight", carrier="once"):
-            await task.deferLater(reactor, 0.02)
+        await until("it is written", lambda: self.metric(relay, "relay_carrier_in_flight", carrier="once"))
         self.assertEqual(await relay.stop(), 0)
         once.process.send_signal(signal.SIGCONT)
         await relay.start()

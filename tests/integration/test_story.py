@@ -8,7 +8,7 @@ from typing import Any
 
 import treq
 import yaml
-from twisted.internet import reactor, task
+from twisted.internet import reactor
 from twisted.web.client import Agent
 
 from relay.app.list_files import read_lists
@@ -51,8 +51,7 @@ class StoryTests(IntegrationTestCase):
         self.story.write(self.receiver)
         await self.story.start()
         for name in ("north", "south", "spare"):
-            while not await self.metric(self.story, "relay_carrier_up", carrier=name):
-                await task.deferLater(reactor, 0.05)
+            await until(f"{name} is up", lambda name=name: self.metric(self.story, "relay_carrier_up", carrier=name))
 
     async def post(self, account: str, numbers: list[str]) -> list[Any]:
         """Hands in a message to each number: the answers."""
@@ -65,15 +64,16 @@ class StoryTests(IntegrationTestCase):
 
     async def ended(self, account: str, answers: list[Any]) -> list[Any]:
         """The messages when they have ended."""
-        found = []
-        for answer in answers:
-            while True:
-                path = f"/messages/{answer['id']}"
-                _, message = await self.http("GET", self.story, path, account=account, key=f"{account}-key")
-                if message["done_at"] is not None:
-                    found.append(message)
-                    break
-                await task.deferLater(reactor, 0.05)
+        found: list[Any] = []
+
+        async def next_one() -> bool:
+            path = f"/messages/{answers[len(found)]['id']}"
+            _, message = await self.http("GET", self.story, path, account=account, key=f"{account}-key")
+            if message["done_at"] is not None:
+                found.append(message)
+            return len(found) == len(answers)
+
+        await until("all have ended", next_one)
         return found
 
     def told(self, path: str) -> list[Any]:

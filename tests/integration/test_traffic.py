@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from twisted.internet import reactor, task
+from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
 from relay.smpp.message_codec import encode_address, message_body
@@ -142,17 +142,16 @@ class ProgressTests(TrafficTestCase):
         _, answer = await self.post("447700900001")
         attempts = "/messages/" + answer["id"]
 
-        async def tried() -> list[str]:
-            return [attempt["status"] for attempt in (await self.http("GET", self.daemon, attempts))[1]["attempts"]]
+        async def tried(*statuses: str) -> bool:
+            _, message = await self.http("GET", self.daemon, attempts)
+            return [attempt["status"] for attempt in message["attempts"]] == list(statuses)
 
-        while await tried() != ["ENROUTE"]:
-            await task.deferLater(reactor, 0.05)
+        await until("the first attempt has failed", lambda: tried("ENROUTE"))
         receiver.status = 200
         self.carriers["tier1"].bound[0].deliver(receipt_body("1"))
         await until("the end is told", lambda: len(receiver.posts) == 1)
         self.assertEqual([post.json["status"] for post in receiver.posts], ["DELIVRD"])
-        while await tried() != ["ENROUTE", "DELIVRD"]:
-            await task.deferLater(reactor, 0.05)
+        await until("the second attempt is known", lambda: tried("ENROUTE", "DELIVRD"))
 
 
 class FailoverTests(TrafficTestCase):
@@ -169,8 +168,11 @@ class FailoverTests(TrafficTestCase):
 
     async def receipts(self, carrier: str, count: int) -> None:
         """Waits until the relay has so many receipts of a carrier."""
-        while await self.metric(self.daemon, "relay_receipts_total", carrier=carrier) < count:
-            await task.deferLater(reactor, 0.05)
+
+        async def come() -> bool:
+            return await self.metric(self.daemon, "relay_receipts_total", carrier=carrier) >= count
+
+        await until("the receipts have come", come)
 
     async def test_a_message_that_a_carrier_could_not_deliver_goes_to_the_next_one_and_the_customer_hears_one_end(
         self,

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from relay.runtime.client_tls import ClientTlsEndpoint, read_certificates, read_key
 from relay.runtime.direct_write import write_at_once
+from tests import HUNG_SECONDS
 from tests.certificates import Authority
 
 
@@ -145,7 +146,7 @@ class TlsSocketTests(TestCase):
         receiving: Any = reader.transport
         write_at_once(transport, b"hello")
         # The reactor doesn't run here, so only `write_at_once` itself can have sent them.
-        select([receiving.transport.socket], [], [], 10)
+        select([receiving.transport.socket], [], [], HUNG_SECONDS)
         receiving.transport.doRead()
         self.assertEqual(bytes(reader.received), b"first;hello")
         transport.loseConnection()

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
+from twisted.internet.tcp import Server
 from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -32,6 +33,12 @@ from tests.certificates import Authority
 from tests.names import Names
 
 HEADERS = {b"Content-Type": [b"application/json"], b"Webhook-Id": [b"id_1"]}
+
+
+async def servers_closed() -> None:
+    """Waits until each server in this process has seen that its connections are closed."""
+    while any(isinstance(reader, Server) for reader in reactor.getReaders()):
+        await deferLater(reactor, 0.001)
 
 
 class Receiver(Resource):
@@ -169,7 +176,7 @@ class SocketTests(TestCase):
         for http in (self.clients.public, self.clients.any):
             agent: Any = http._agent
             await agent._pool.closeCachedConnections()
-        await deferLater(reactor, 0.01)
+        await servers_closed()
 
     def resolve_to(self, *addresses: str) -> Names:
         """Makes every name lead to these addresses."""
@@ -365,7 +372,7 @@ class TlsFilesTests(TestCase):
         for files in (None, self.files):
             agent: Any = self.clients(True, files)._agent
             await agent._pool.closeCachedConnections()
-        await deferLater(reactor, 0.01)
+        await servers_closed()
 
     async def send(self, files: NotificationTls | None) -> Answer:
         url = f"https://localhost:{self.port.getHost().port}/"
