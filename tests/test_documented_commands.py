@@ -125,6 +125,7 @@ RUN_ELSEWHERE = {
     },
     "docs/performance.md": {
         "python -m benchmarks.instructions": "needs valgrind or perf counters, and minutes",
+        "python -m benchmarks.memory *": "a minute of a quiet machine",
         "python -m benchmarks.opcodes": "minutes of a quiet machine",
         "python -m benchmarks cluster-log": "two database servers, and minutes of a quiet machine",
         "python -m benchmarks take-over": "minutes, and a database; tests.integration.test_cluster takes over",

@@ -9,7 +9,7 @@ from relay.config import model
 from relay.store.api import Idempotency
 from relay.store.journal.journal_queries import COUNTED_A_TURN
 from relay.store.table.entries import Row
-from relay.store.table.entry_values import FINAL, OWED_WEBHOOK
+from relay.store.table.entry_values import OWED_WEBHOOK
 from relay.values.messages import Channel, Ending, QueueKey
 from relay.values.states import REJECTED
 from tests import store_contract
@@ -48,7 +48,7 @@ class JournalStoreContractTests(store_contract.StoreContract):
         for number in range(count):
             queue = queues.queue(QueueKey("hooked", Channel.WEBHOOK, f"https://example.com/{number}"))
             queue.owed = 1
-            queue.ready.append(Row(b"", None, b"", None, FINAL, OWED_WEBHOOK))  # type: ignore[arg-type]
+            queue.ready.append(Row(b"", None, b"", None, flags=OWED_WEBHOOK))  # type: ignore[arg-type]
         questions: list[Any] = [self.store.owed_by_account, self.store.queues]
         for ask in questions:
             asked: Deferred[Any] = ask()

@@ -389,10 +389,10 @@ class HistoryTests(SynchronousTestCase):
             for row in all_rows(store.table):
                 rounds = [*rounds_of(row), *([row] if row.handoff is not None else [])]
                 if row.flags & FINAL:
-                    self.assertEqual(ended.setdefault(row.id, row.state), row.state)
+                    self.assertEqual(ended.setdefault(row.id, row.latest.state), row.latest.state)
                 elif row.rare_fields is not None and row.rare_fields.failover is not None:
                     self.assertLessEqual(len(rounds), row.rare_fields.failover.rule.times + 1)
-                    self.assertNotIn(row.state, FINAL_STATES)
+                    self.assertNotIn(row.latest.state, FINAL_STATES)
         for notification in play.claimed:
             if notification.final:
                 self.assertEqual(notification.state, ended[notification.id])

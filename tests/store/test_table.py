@@ -1,5 +1,6 @@
 """Each part of the table alone: order, limits, shared values. The store's contract tests them together."""
 
+import sys
 from collections.abc import Callable, Iterator
 from itertools import islice, permutations
 from typing import Any
@@ -19,8 +20,11 @@ from relay.store.table.entry_values import (
     FINAL,
     FORGOTTEN,
     GIVEN_UP_WEBHOOK,
+    NOTHING_LEARNT,
+    TAKEN,
     Acceptance,
     CarrierHandoff,
+    LatestState,
     Part,
     Segment,
     Tries,
@@ -291,6 +295,36 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(len(queues), 0)
 
 
+class SharedValuesTests(SynchronousTestCase):
+    """What rows have in common is in memory once."""
+
+    def test_a_row_is_small(self) -> None:
+        # A field more takes 16 octets, and there are millions of rows.
+        self.assertLessEqual(sys.getsizeof(rows_of(1)[1][0]), 96)
+
+    def test_messages_that_wait_share_one_value_for_their_state(self) -> None:
+        table, rows = rows_of(3)
+        self.assertEqual({id(row.latest) for row in rows}, {id(NOTHING_LEARNT)})
+        Submissions(table, Learning(table)).submitted([submitted(n) for n in range(3)])
+        self.assertEqual({id(row.latest) for row in rows}, {id(TAKEN)})
+
+    def test_messages_whose_receipts_say_the_same_share_one_value_for_their_state(self) -> None:
+        for in_place in (True, False):
+            table, rows = rows_of(5)
+            Submissions(table, Learning(table)).submitted([submitted(n) for n in range(5)])
+            correlation = Correlation(table, Learning(table))
+            correlation.in_place = in_place
+            states = [DELIVERED, DELIVERED, UNDELIVERABLE, DELIVERED, DELIVERED]
+            dates = [NOW, NOW, NOW, NOW, NOW + 1]
+            at = NOW + 2
+            batch = [receipt(n, states[n], received_at=at, carrier_done_at=dates[n]) for n in range(5)]
+            correlation.receipts(batch, 1)
+            self.assertIs(rows[0].latest, rows[1].latest)
+            self.assertEqual([row.latest.state for row in rows], states)
+            self.assertEqual([row.latest.carrier_done_at for row in rows], dates)
+            self.assertEqual({row.latest.done_at for row in rows}, {at})
+
+
 class BoundsTests(SynchronousTestCase):
     """What is kept, and how much of it."""
 
@@ -360,7 +394,7 @@ class BoundsTests(SynchronousTestCase):
             # Between the first one and the last one all have left the table, as when the first is owed for long.
             row.flags |= FINAL | GIVEN_UP_WEBHOOK | (FORGOTTEN if 1 < cursor < len(rows) else 0)
             row.cursor = cursor
-            row.done_at = NOW
+            row.latest = LatestState(DELIVERED, done_at=NOW)
             account.given_up[row.id] = NOW
         table.cursor = len(rows)
         name = account.name

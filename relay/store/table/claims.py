@@ -61,8 +61,9 @@ class Claims:
         for row in rows:
             flags = row.flags
             acceptance = row.acceptance
-            carrier_error = row.carrier_error
-            done_at = row.done_at
+            latest = row.latest
+            carrier_error = latest.carrier_error
+            done_at = latest.done_at
             rare_fields = row.rare_fields
             owed_since = done_at
             scheduled_at = 0.0
@@ -93,7 +94,7 @@ class Claims:
                     row.id,
                     account,
                     channel,
-                    row.state,
+                    latest.state,
                     flags & FINAL != 0,
                     attempt,
                     acceptance.accepted_at,
@@ -109,7 +110,7 @@ class Claims:
                     taken,
                     carrier,
                     carrier_message_id,
-                    row.carrier_done_at,
+                    latest.carrier_done_at,
                     user_message_reference,
                     inbound,
                 )
@@ -142,7 +143,7 @@ class Claims:
                 claimed_bit = owed_bit << 2
                 given_up_bit = owed_bit << 8
             flags = row.flags
-            if not flags & claimed_bit or row.state != n.state or (flags & FINAL != 0) is not n.final:
+            if not flags & claimed_bit or row.latest.state != n.state or (flags & FINAL != 0) is not n.final:
                 self._show(row, _settled(a, owed_bit, SETTLED_SUPERSEDED), records)
                 if flags & claimed_bit:
                     # A newer state has waited for this attempt.
@@ -216,7 +217,7 @@ class Claims:
             tries = tries_of(row, OWED_SMPP)
             attempts = 0 if tries is None else tries.attempts
             verdict = int(Verdict.GIVEN_UP)
-            self._show(row, Settled(row.id, OWED_SMPP, verdict, attempts, row.state, now), records)
+            self._show(row, Settled(row.id, OWED_SMPP, verdict, attempts, row.latest.state, now), records)
             self.give_up(row, GIVEN_UP_SMPP, now)
             self.settled(row, queue)
         for queue in queues:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from relay.store.api import NotifyPolicy
 from relay.store.table.carrier_ids import Found
 from relay.store.table.entries import STATES, Row, TableAccount
-from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, OWED_SMPP, OWED_WEBHOOK
+from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, NOTHING_LEARNT, OWED_SMPP, OWED_WEBHOOK, LatestState
 from relay.store.table.evidence import judge
 from relay.store.table.learning import Learning
 from relay.store.table.orphans import cut, is_unreadable, kept_crc
@@ -54,6 +54,7 @@ class Correlation:
         in_place = self.in_place
         tolerance = DATE_TOLERANCE_SECONDS
         carrier_error = NO_CARRIER_ERROR
+        latest = NOTHING_LEARNT
         policy_account: TableAccount | None = None
         policy = NotifyPolicy()
         carrier: str | None = None
@@ -117,14 +118,19 @@ class Correlation:
                 carrier_error = table.carrier_error(error, network_error_code)
             at = r.received_at
             cursor = table.cursor = table.cursor + 1
-            found.state = state
-            found.carrier_error = carrier_error
-            found.done_at = at
             done_at = r.carrier_done_at
             # A call for each would cost 0.1 µs.
             if done_at and not found.acceptance.accepted_at - tolerance <= done_at <= at + tolerance:
                 done_at = table.done_date(r, found)
-            found.carrier_done_at = done_at
+            # The receipts of a read often say the same. To compare here costs less than a call of `latest_state`.
+            if (
+                at is not latest.done_at
+                or state != latest.state
+                or carrier_error is not latest.carrier_error
+                or done_at != latest.carrier_done_at
+            ):
+                latest = LatestState(state, carrier_error, at, done_at)
+            found.latest = latest
             found.cursor = cursor
             if found.handoff is None:
                 table.unsubmitted -= 1

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 from relay.store.table.entries import Row, rounds_of
-from relay.store.table.entry_values import NO_CARRIER_ERROR, CarrierError, CarrierHandoff
+from relay.store.table.entry_values import NO_CARRIER_ERROR, CarrierHandoff, LatestState
 from relay.store.table.parts import ending_part, latest_handoff
 from relay.store.table.table import Table
 from relay.values.country_codes import CODE_OF_FIRST_DIGITS
@@ -47,10 +47,10 @@ def ended_counts(table: Table, after: int, last: int) -> EndedCounts:
             rare_fields = row.rare_fields
             if rare_fields is not None and (rare_fields.inbound is not None or rare_fields.failover is not None):
                 endings: Iterable[_Ending] = _of_rounds(row) if rare_fields.inbound is None else ()
-            elif row.handoff is None or row.state == DELETED:
+            elif row.handoff is None or row.latest.state == DELETED:
                 continue
             else:
-                endings = ((row.handoff.carrier, *_kind(row.handoff, row.state, row.carrier_error, row.done_at)),)
+                endings = ((row.handoff.carrier, *_kind(row.handoff, row.latest)),)
             number = destination_of(row.addresses)
             digits = number[1:4] if number.startswith(b"+") else number[:3]
             for carrier, kind, seconds in endings:
@@ -64,10 +64,11 @@ def ended_counts(table: Table, after: int, last: int) -> EndedCounts:
     return EndedCounts(max(after, last), groups)
 
 
-def _kind(handoff: CarrierHandoff, state: int, carrier_error: CarrierError, at: float) -> tuple[int, float]:
+def _kind(handoff: CarrierHandoff, latest: LatestState) -> tuple[int, float]:
+    state, at = latest.state, latest.done_at
     if state == STATE_DELIVERED:
         return DELIVERED, at - (at if handoff.at is None else handoff.at)
-    if state == UNKNOWN and carrier_error is NO_CARRIER_ERROR and handoff.at is not None:
+    if state == UNKNOWN and latest.carrier_error is NO_CARRIER_ERROR and handoff.at is not None:
         # A receipt that says UNKNOWN and nothing else comes before it is due.
         return (UNANSWERED if at >= handoff.receipt_due_at else FAILED), 0.0
     return FAILED, 0.0
@@ -83,8 +84,9 @@ def _of_rounds(row: Row) -> Iterator[_Ending]:
             continue
         ending = ending_part(each.parts)
         if number == decided_by:
-            yield handoff.carrier, *_kind(handoff, STATE_DELIVERED, row.carrier_error, row.done_at)
+            # The state is DELIVERED: only a delivery decides from an earlier round.
+            yield handoff.carrier, *_kind(handoff, row.latest)
         else:
             yield handoff.carrier, UNANSWERED if ending is None else FAILED, 0.0
-    if decided_by < 0 and row.handoff is not None and row.state != DELETED:
-        yield row.handoff.carrier, *_kind(row.handoff, row.state, row.carrier_error, row.done_at)
+    if decided_by < 0 and row.handoff is not None and row.latest.state != DELETED:
+        yield row.handoff.carrier, *_kind(row.handoff, row.latest)

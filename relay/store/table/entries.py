@@ -14,11 +14,11 @@ import msgspec
 from relay.store.table.account_lists import AccountLists
 from relay.store.table.entry_values import (
     FINAL,
-    NO_CARRIER_ERROR,
+    NOTHING_LEARNT,
     OWED_SMPP,
     Acceptance,
-    CarrierError,
     CarrierHandoff,
+    LatestState,
     Part,
     RareFields,
     Round,
@@ -28,7 +28,7 @@ from relay.values.charge import Charge
 from relay.values.inbound import INBOUND
 from relay.values.messages import Channel, QueueKey
 from relay.values.smpp_constants import REGISTERED_DELIVERY_FINAL, REGISTERED_DELIVERY_INTERMEDIATE
-from relay.values.states import DELIVERED, SCHEDULED
+from relay.values.states import DELIVERED
 
 #: States are 0 to 9.
 STATES = 10
@@ -76,24 +76,19 @@ class Row(msgspec.Struct, gc=False, eq=False):
 
     :ivar handoff: the only part's. For a long message it is `parts.latest_handoff` when all parts are taken.
     :ivar carrier_message_id: the carrier's id of the only part.
-    :ivar done_at: when the last state was learnt; 0.0 before.
     :ivar cursor: the place in the account's feed; 0 until the message has ended.
-    :ivar carrier_done_at: when the message reached the state, as the carrier says; 0.0: the carrier doesn't say.
     """
 
     id: bytes
     origin: Origin
     addresses: bytes
     acceptance: Acceptance
-    state: int = SCHEDULED
+    latest: LatestState = NOTHING_LEARNT
     flags: int = 0
     handoff: CarrierHandoff | None = None
     carrier_message_id: bytes = b""
-    carrier_error: CarrierError = NO_CARRIER_ERROR
-    done_at: float = 0.0
     cursor: int = 0
     rare_fields: RareFields | None = None
-    carrier_done_at: float = 0.0
 
 
 class PartOfRow(msgspec.Struct, frozen=True, gc=False, eq=False):

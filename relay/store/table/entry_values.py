@@ -1,8 +1,8 @@
 """The values that rows of the table refer to: those that messages share, and those that few messages have.
 
 Messages share everything that they have in common, to save memory. Rows refer to an `Acceptance` (the times of a batch,
-and its place in the journal), to a `CarrierHandoff` (what a carrier's batch of responses has in common), and to
-`CarrierError`s. `RareFields` has what only few messages have: several parts, a reference, retries. Bodies are not kept,
+and its place in the journal), to a `CarrierHandoff` (what a carrier's batch of responses has in common), and to a
+`LatestState`. `RareFields` has what only few messages have: several parts, a reference, retries. Bodies are not kept,
 because a row knows where they are in the journal. The garbage collector tracks none of these values.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 from relay.store.table.records import Settled
 from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage
-from relay.values.states import SCHEDULED
+from relay.values.states import ENROUTE, SCHEDULED
 from relay.values.trace_context import TraceContext
 
 # Row.flags. For each channel, OWED << 2 is CLAIMED, OWED << 4 is RETRY, and OWED << 8 is GIVEN_UP. The usual flags of a
@@ -31,7 +31,7 @@ KEPT: Final = 128
 FORGOTTEN: Final = 256
 GIVEN_UP_WEBHOOK: Final = 512
 GIVEN_UP_SMPP: Final = 1024
-#: `state` is an intermediate state that a carrier reported. (It isn't only ENROUTE because a carrier took the message.)
+#: The state is an intermediate one that a carrier reported. (It isn't only ENROUTE because a carrier took the message.)
 REPORTED: Final = 2048
 #: The receipt was overdue. The relay waits for it once more, because the carrier said that the message is under way.
 WAITED: Final = 4096
@@ -102,6 +102,24 @@ class CarrierError(msgspec.Struct, frozen=True, gc=False, eq=False):
 
 
 NO_CARRIER_ERROR: Final = CarrierError()
+
+
+class LatestState(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What was learnt last of a message. All messages that wait share one value, and those of one read share some.
+
+    :ivar done_at: when it was learnt; 0.0: nothing was learnt yet.
+    :ivar carrier_done_at: when the state was reached, as the carrier says; 0.0: the carrier doesn't say.
+    """
+
+    state: int
+    carrier_error: CarrierError = NO_CARRIER_ERROR
+    done_at: float = 0.0
+    carrier_done_at: float = 0.0
+
+
+NOTHING_LEARNT: Final = LatestState(SCHEDULED)
+#: A carrier took the message, and nothing else was learnt.
+TAKEN: Final = LatestState(ENROUTE)
 
 
 class Part(msgspec.Struct, gc=False, eq=False):

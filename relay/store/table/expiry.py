@@ -85,4 +85,4 @@ class Expiry:
         seconds = policies.get(name)
         if seconds is None:
             seconds = policies[name] = self._table.policy_of(name).receipt_seconds
-        return row.done_at + seconds <= now
+        return row.latest.done_at + seconds <= now

@@ -64,7 +64,7 @@ class Learning:
             row = found  # type: ignore[assignment]
         state = state_number(r.state)
         if row.flags & FINAL:
-            return self._table.late(state, row.state, r)
+            return self._table.late(state, row.latest.state, r)
         table = self._table
         error, network_error_code, at = r.error, r.network_error_code, r.received_at
         carrier_error = table.carrier_error(error, network_error_code, r.own_word)
@@ -90,14 +90,11 @@ class Learning:
         changes: TableChanges,
     ) -> Outcome:
         """Handles an intermediate state. The customer is notified only if the state is new."""
-        if row.flags & REPORTED and row.state == state:
+        if row.flags & REPORTED and row.latest.state == state:
             self._table.repeated_count += 1
             return Outcome.REPEATED
         owed = self._table.owed_intermediate(row, self._policy_of(row))
-        row.state = state
-        row.carrier_error = carrier_error
-        row.done_at = at
-        row.carrier_done_at = done_at
+        row.latest = self._table.latest_state(state, carrier_error, at, done_at)
         row.flags |= REPORTED
         if owed:
             self._table.owe(row, owed, changes)
@@ -174,7 +171,7 @@ class Learning:
         """Handles messages whose receipts have not come in the time of their rules."""
         for row in rows:
             if may_go_on(self._table, row, now):
-                go_on(self._table, row, row.state, NO_CARRIER_ERROR, now, 0.0, changes, final=False)
+                go_on(self._table, row, row.latest.state, NO_CARRIER_ERROR, now, 0.0, changes, final=False)
 
     def _learn_earlier(self, row: Row, number: int, index: int, r: Receipt, changes: TableChanges) -> Outcome:
         """Handles a receipt for a part in an earlier round. It only counts if it completes a delivery in time."""
@@ -205,7 +202,7 @@ class Learning:
             drop_waiting(table, row)
             self._end(row, state, carrier_error, at, "", self._policy_of(row), changes, carrier_done_at=done_at)
             return Outcome.FINAL
-        return table.late(state, row.state, r) if ended else Outcome.PART
+        return table.late(state, row.latest.state, r) if ended else Outcome.PART
 
     # The relay's own decisions
 
@@ -232,7 +229,7 @@ class Learning:
             if a.wait_until > a.at and not has_waited(row, a.part):
                 wait_once_more(row, a.part, a.wait_until)
                 parts = parts_of(row)
-                now = row if parts is None else parts[a.part]
+                now = row.latest if parts is None else parts[a.part]
                 code = now.carrier_error.network_error_code
                 changes.records.append(
                     Learnt(

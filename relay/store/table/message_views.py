@@ -60,7 +60,7 @@ def shown_state(row: Row, durable_mark: int) -> int:
     :param durable_mark: the last place in the feed that is durable.
     """
     if row.cursor <= durable_mark:
-        return row.state
+        return row.latest.state
     return SCHEDULED if row.handoff is None or row.handoff.at is None else ENROUTE
 
 
@@ -92,10 +92,13 @@ def message_view(row: Row) -> MessageView:
     rare_fields = row.rare_fields
     many: list[Part] | None = None if rare_fields is None else rare_fields.parts
     handoff = row.handoff
-    carrier_error = row.carrier_error
+    latest = row.latest
+    carrier_error = latest.carrier_error
     if many is None:
         parts = [
-            _part_view(handoff, row.carrier_message_id, row.state, carrier_error, row.done_at, row.carrier_done_at)
+            _part_view(
+                handoff, row.carrier_message_id, latest.state, carrier_error, latest.done_at, latest.carrier_done_at
+            )
         ]
     else:
         parts = _part_views(many)
@@ -120,20 +123,20 @@ def message_view(row: Row) -> MessageView:
         id=row.id,
         account=row.origin.account.name,
         addresses=row.addresses,
-        state=row.state,
+        state=latest.state,
         final=final,
         carrier="" if handoff is None else handoff.carrier,
         carrier_error=_text(carrier_error.error),
         interface=row.origin.interface,
         accepted_at=row.acceptance.accepted_at,
         expires_at=row.acceptance.expires_at,
-        done_at=row.done_at if final else None,
+        done_at=latest.done_at if final else None,
         parts=parts,
         attempts=[] if rare_fields is None else [_attempt_view(settled) for settled in rare_fields.attempts],
         owed=[CHANNEL_OF_BIT[bit].value for bit in (OWED_WEBHOOK, OWED_SMPP) if row.flags & bit],
         reference=None if rare_fields is None else rare_fields.reference,
         notification_url=None if rare_fields is None else rare_fields.url,
-        carrier_done_at=row.carrier_done_at or None if final else None,
+        carrier_done_at=latest.carrier_done_at or None if final else None,
         priority=row.origin.priority,
         scheduled_at=0.0 if rare_fields is None else rare_fields.scheduled_at,
         waits_for_its_time=bool(row.flags & LATER),

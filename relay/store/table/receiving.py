@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from relay.store.table.entries import Row
-from relay.store.table.entry_values import FINAL, OWED_SMPP, OWED_WEBHOOK, Acceptance, RareFields, Segment
+from relay.store.table.entry_values import FINAL, OWED_SMPP, OWED_WEBHOOK, Acceptance, LatestState, RareFields, Segment
 from relay.store.table.message_views import durable_view
 from relay.store.table.notification_queues import BIT_OF_CHANNEL
 from relay.store.table.table import Table
@@ -38,8 +38,7 @@ def owed_bits(m: InboundMessage) -> int:
 def inbound_row(table: Table, m: InboundMessage, acceptance: Acceptance) -> Row:
     """The row of a message, with nothing owed yet and in no container."""
     origin = table.account(m.account).origin(INBOUND, 0, 0, ADAPT_NOTHING)
-    row = Row(m.id, origin, m.addresses, acceptance, DELIVERED, FINAL)
-    row.done_at = m.received_at
+    row = Row(m.id, origin, m.addresses, acceptance, LatestState(DELIVERED, done_at=m.received_at), FINAL)
     row.cursor = m.cursor
     row.rare_fields = RareFields(url=INBOUND_URL, inbound=m)
     return row

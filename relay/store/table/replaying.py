@@ -24,6 +24,7 @@ from relay.store.table.entry_values import (
     OWED_WEBHOOK,
     REFUNDED,
     REPORTED,
+    TAKEN,
     WAITED,
     Acceptance,
     CarrierHandoff,
@@ -67,7 +68,7 @@ from relay.store.table.table import Table
 from relay.values.charge import TopUp
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message, Receipt, Submitted
-from relay.values.states import ENROUTE, UNKNOWN
+from relay.values.states import UNKNOWN
 
 #: If a record's date is this long after the start, then the system's clock was ahead when the record was written.
 AHEAD_SECONDS: Final = 60.0
@@ -331,7 +332,7 @@ class Replay:
                 row.handoff = handoff
                 row.carrier_message_id = key
                 if not row.flags & FINAL:
-                    row.state = ENROUTE
+                    row.latest = TAKEN
                 entry = row
                 if s.given_id:
                     keep_given_id(row, s.part, s.given_id)
@@ -370,8 +371,7 @@ class Replay:
             part.state, part.final, part.carrier_error = record.state, record.final, carrier_error
             part.done_at, part.carrier_done_at = record.at, record.carrier_done_at
             return
-        row.state, row.carrier_error = record.state, carrier_error
-        row.done_at, row.carrier_done_at = record.at, record.carrier_done_at
+        row.latest = table.latest_state(record.state, carrier_error, record.at, record.carrier_done_at)
         if record.final:
             table.in_doubt.forget(row.id)
             row.cursor = record.cursor
@@ -531,7 +531,7 @@ def _accepted_at(row: Row) -> float:
 
 
 def _done_at(row: Row) -> float:
-    return row.done_at
+    return row.latest.done_at
 
 
 def _clamp_retry(row: Row, channel: int, now: float) -> None:

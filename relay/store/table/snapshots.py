@@ -48,18 +48,18 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
     :param bodies: the bodies of all its parts, if `needs_bodies` is true. Only those of waiting parts are kept, or all
         if the message may go to another carrier.
     """
-    rare_fields = row.rare_fields or _NO_EXTRA
+    rare_fields, latest = row.rare_fields or _NO_EXTRA, row.latest
     if rare_fields.parts is None:
         final = bool(row.flags & FINAL)
         only = Part(
             row.handoff,
             row.carrier_message_id,
-            row.state,
+            latest.state,
             final,
-            row.carrier_error,
-            row.done_at,
+            latest.carrier_error,
+            latest.done_at,
             rare_fields.given_id,
-            carrier_done_at=row.carrier_done_at,
+            carrier_done_at=latest.carrier_done_at,
         )
         parts: Sequence[Part] = (only,)
     else:
@@ -76,9 +76,9 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         row.addresses,
         acceptance.accepted_at,
         acceptance.expires_at,
-        row.state,
+        latest.state,
         row.flags & DURABLE_FLAGS,
-        row.done_at,
+        latest.done_at,
         row.cursor,
         tuple(
             [
@@ -86,8 +86,8 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
                 for i, part in enumerate(parts)
             ]
         ),
-        row.carrier_error.error,
-        row.carrier_error.network_error_code,
+        latest.carrier_error.error,
+        latest.carrier_error.network_error_code,
         rare_fields.reference,
         rare_fields.url,
         _former_ids(row, rare_fields.former_ids, ids),
@@ -101,9 +101,9 @@ def snapshot(row: Row, ids: CarrierIdIndex, bodies: Sequence[bytes] = ()) -> Sna
         row.handoff.carrier
         if rare_fields.parts is not None and row.handoff is not None and row.handoff.at is None
         else "",
-        row.carrier_error.stat,
+        latest.carrier_error.stat,
         origin.priority,
-        row.carrier_done_at,
+        latest.carrier_done_at,
         rare_fields.user_message_reference,
         rare_fields.scheduled_at,
         rare_fields.inbound,
@@ -180,10 +180,9 @@ class SharedHandoffs:
 def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs: SharedHandoffs) -> Row:
     """Makes the row of a snapshot. It isn't in any container of the table yet."""
     origin = table.account(s.account).origin(s.interface, s.registered_delivery, s.priority, s.adapt, s.charge, s.login)
-    row = Row(s.id, origin, s.addresses, acceptance, s.state, s.flags)
-    row.carrier_error = table.carrier_error(s.error, s.network_error_code, s.stat)
-    row.done_at = s.done_at
-    row.carrier_done_at = s.carrier_done_at
+    row = Row(s.id, origin, s.addresses, acceptance, flags=s.flags)
+    carrier_error = table.carrier_error(s.error, s.network_error_code, s.stat)
+    row.latest = table.latest_state(s.state, carrier_error, s.done_at, s.carrier_done_at)
     row.cursor = s.cursor
     parts = [_restored_part(part, table, handoffs) for part in s.parts]
     rare_fields = RareFields(

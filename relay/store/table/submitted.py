@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from relay.store.table.entries import PartOfRow, Row, is_unsubmitted, rounds_of
-from relay.store.table.entry_values import FAILS_OVER, FINAL, GOES_ON, REPORTED, WAITED, CarrierHandoff
+from relay.store.table.entry_values import FAILS_OVER, FINAL, GOES_ON, REPORTED, TAKEN, WAITED, CarrierHandoff
 from relay.store.table.failing_over import taken_in_earlier_round
 from relay.store.table.learning import Learning
 from relay.store.table.orphans import kept_crc
@@ -85,7 +85,7 @@ class Submissions:
                 row.carrier_message_id = key
                 entry = row
                 if not row.flags & FINAL:
-                    row.state = ENROUTE
+                    row.latest = TAKEN
                     taken_count += 1
             else:
                 taken = self.take_part(row, s, handoff)
@@ -202,7 +202,7 @@ class Submissions:
                 self._remember_former(row, row.handoff, row.carrier_message_id, 0)
             elif not row.flags & FINAL:
                 if not row.flags & REPORTED:
-                    row.state = ENROUTE
+                    row.latest = TAKEN
                 table.unsubmitted -= 1
                 table.awaiting += 1
             row.handoff = handoff
@@ -226,7 +226,7 @@ class Submissions:
             row.handoff = latest_handoff(parts)
         if before is None and row.handoff is not None and not row.flags & FINAL:
             if not row.flags & REPORTED:
-                row.state = ENROUTE
+                row.latest = TAKEN
             table.unsubmitted -= 1
             table.awaiting += 1
         return PartOfRow(row, s.part, number)

@@ -28,6 +28,7 @@ from relay.store.table.entry_values import (
     LATER,
     LISTED,
     NO_CARRIER_ERROR,
+    NOTHING_LEARNT,
     OWED,
     OWED_SMPP,
     OWED_WEBHOOK,
@@ -36,6 +37,7 @@ from relay.store.table.entry_values import (
     WAITED,
     CarrierError,
     CarrierHandoff,
+    LatestState,
 )
 from relay.store.table.evidence import EvidenceList
 from relay.store.table.failovers import Failovers
@@ -109,6 +111,7 @@ class Table:
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
         self.ambiguous: deque[AmbiguousReceipt] = deque(maxlen=_AMBIGUOUS_KEPT)
         self._carrier_errors: dict[bytes | tuple[bytes, ...], CarrierError] = {}
+        self._latest = NOTHING_LEARNT
         self.rows = 0
         self.unsubmitted = 0
         self.awaiting = 0
@@ -152,6 +155,20 @@ class Table:
             if len(self._carrier_errors) < _CARRIER_ERRORS_SHARED:
                 self._carrier_errors[key] = carrier_error
         return carrier_error
+
+    def latest_state(
+        self, state: int, carrier_error: CarrierError, done_at: float, carrier_done_at: float
+    ) -> LatestState:
+        """The value for what was learnt of a message. It is the last one again if that says the same."""
+        latest = self._latest
+        if (
+            state != latest.state
+            or carrier_error is not latest.carrier_error
+            or done_at != latest.done_at
+            or carrier_done_at != latest.carrier_done_at
+        ):
+            latest = self._latest = LatestState(state, carrier_error, done_at, carrier_done_at)
+        return latest
 
     @property
     def open_rows(self) -> int:
@@ -228,10 +245,7 @@ class Table:
                 self.scheduled.drop(row)
         else:
             self.awaiting -= 1
-        row.state = state
-        row.carrier_error = carrier_error
-        row.done_at = at
-        row.carrier_done_at = carrier_done_at
+        row.latest = self.latest_state(state, carrier_error, at, carrier_done_at)
         self.cursor = row.cursor = cursor = self.cursor + 1
         flags = row.flags
         if flags & FAILS_OVER:
@@ -285,7 +299,7 @@ class Table:
         shards = self.shards
         handoff: CarrierHandoff | None = None
         ids: Shards | None = None
-        while finished and budget > 0 and (over > 0 or finished[0].done_at < oldest):
+        while finished and budget > 0 and (over > 0 or finished[0].latest.done_at < oldest):
             budget -= 1
             over -= 1
             row = finished.popleft()

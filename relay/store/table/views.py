@@ -103,7 +103,10 @@ def feed(table: Table, account: str, after: int, limit: int, durable_mark: int) 
 def _feed_entry(row: Row) -> FeedEntry | None:
     if row.origin.interface == INBOUND:
         return None
-    return FeedEntry(row.cursor, row.id, row.state, row.carrier_error.error, row.done_at, row.acceptance.accepted_at)
+    latest = row.latest
+    return FeedEntry(
+        row.cursor, row.id, latest.state, latest.carrier_error.error, latest.done_at, row.acceptance.accepted_at
+    )
 
 
 def given_up(table: Table, account: str, since: float, until: float, limit: int) -> Iterator[bytes | None]:
@@ -123,7 +126,7 @@ def learnt_between(table: Table, account: str, since: float, until: float, limit
 
     # All messages are read, because their times may not be in order: the clock may have been set meanwhile.
     def wanted(row: Row) -> bytes | None:
-        return row.id if since <= row.done_at < until else None
+        return row.id if since <= row.latest.done_at < until else None
 
     return _finished(table, account, 0, table.cursor, wanted, limit)
 
@@ -132,7 +135,7 @@ def owed_since(table: Table, account: str) -> Iterator[float | None]:
     """See `Store.owed_since`."""
 
     def wanted(row: Row) -> float | None:
-        return row.done_at if row.flags & (OWED_WEBHOOK | OWED_SMPP) else None
+        return row.latest.done_at if row.flags & (OWED_WEBHOOK | OWED_SMPP) else None
 
     return _finished(table, account, 0, table.cursor, wanted, 1)
 
