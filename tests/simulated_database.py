@@ -45,6 +45,9 @@ class SimulatedDatabase:
         self.script: list[str] = []
         #: Statements of broken connections that the primary has got, and not executed yet.
         self.late: list[Any] = []
+        #: Earlier states of the standby, oldest first, if `keeps_past`.
+        self.past: list[_Server] = []
+        self.keeps_past = False
 
     def execute_late(self) -> None:
         """The primary executes what it has got from broken connections."""
@@ -55,6 +58,8 @@ class SimulatedDatabase:
 
     def replicate(self) -> None:
         """The standby gets all that the primary has."""
+        if self.keeps_past:
+            self.past.append(self.standby)
         self.standby = copy.deepcopy(self.primary)
 
     def fail_over(self) -> None:
@@ -63,6 +68,14 @@ class SimulatedDatabase:
         self.late = []
         self.replicate()
         self.generation += 1
+
+    def go_back(self, states: int) -> None:
+        """A server is promoted that has only what the standby had so many changes ago, with the present epoch."""
+        lagging, epoch = copy.deepcopy(self.past[-states]), self.primary.epoch
+        del self.past[-states:]
+        lagging.epoch = epoch
+        self.standby = lagging
+        self.fail_over()
 
     def take_over(self, owner: str) -> int:
         """Makes a node the owner, in a commit that reaches the standby. Returns its epoch."""
@@ -89,6 +102,8 @@ class SimulatedConnection:
         self._database = database
         self._generation: int | None = None
         self.warning = ""
+        #: The primary's segments before the transaction that is open; None: none is.
+        self._before: dict[int, list[tuple[Any, ...]]] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -98,6 +113,9 @@ class SimulatedConnection:
         self._generation = self._database.generation
 
     def close(self) -> None:
+        if self._before is not None and self._generation == self._database.generation:
+            self._database.primary.segments = self._before
+        self._before = None
         self._generation = None
 
     def interrupt(self) -> None:
@@ -106,6 +124,11 @@ class SimulatedConnection:
     def execute(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         self._begin()
         segments = self._database.primary.segments
+        if statement == "BEGIN":
+            self._before = {number: list(rows) for number, rows in segments.items()}
+            return []
+        if statement == "COMMIT":
+            return self._commit()
         if statement.startswith("SELECT epoch FROM relay.shard"):
             return [(self._database.primary.epoch,)]
         if statement.startswith("SELECT number FROM relay.segment"):
@@ -154,9 +177,22 @@ class SimulatedConnection:
             raise psycopg.errors.UndefinedTable("there is no such table")
         return segments[int(found[1])]
 
+    def _commit(self) -> list[tuple[Any, ...]]:
+        if self._database.fault() in ("lost before", "late", "disk full"):
+            self.close()
+            raise psycopg.OperationalError("the connection broke")
+        self._before = None
+        return self._change(list)
+
     def _change(self, work: Any) -> list[tuple[Any, ...]]:
         database = self._database
         fault = database.fault()
+        if self._before is not None:
+            if fault == "lost before":
+                self.close()
+                raise psycopg.OperationalError("the connection broke")
+            found: list[tuple[Any, ...]] = work()
+            return found
         if fault == "disk full":
             raise psycopg.errors.DiskFull("No space left on device")
         if fault == "fail over":
@@ -208,5 +244,6 @@ class SimulatedConnection:
             return []
         if any(row[0] == sequence for row in rows):
             raise psycopg.errors.UniqueViolation("duplicate key value violates unique constraint")
-        rows.append((sequence, epoch, values[2], values[3], start, values[5]))
+        row_epoch = int.from_bytes(values[6], "big") if len(values) > 6 else epoch
+        rows.append((sequence, row_epoch, values[2], values[3], start, values[5]))
         return [(self._database.standby_names.encode(),)]

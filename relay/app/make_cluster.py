@@ -73,6 +73,7 @@ class Node:
             in_reading_thread=make_thread("log"),
             clock=reactor,
             fenced=lambda: reactor.callFromThread(self._fenced),
+            put_back=lambda rows: reactor.callFromThread(self._put_back, rows),
         )
         self.ownership = Ownership(
             database,
@@ -119,6 +120,13 @@ class Node:
 
     def _fenced(self) -> None:
         self.ownership.lose("another node has taken over")
+
+    def _put_back(self, rows: int) -> None:
+        log.error(
+            "cluster_log_put_back: the database had lost {rows} rows of the log; this relay has put them back from its "
+            "own copy, so nothing is lost. Find out why the server that took over lacked them",
+            rows=rows,
+        )
 
     def finish_writing(self) -> None:
         self.shard_log.stop()

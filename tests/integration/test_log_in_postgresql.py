@@ -7,11 +7,14 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.store.postgresql.log_appender import Fenced, LogAppender, LogRefused, LogWentBack, Shard
+from relay.store.postgresql.log_cache import LogCache
 from relay.store.postgresql.log_connection import LogConnection
 from relay.store.postgresql.log_reader import DamagedLog, LogReader, MissedRows
+from relay.store.postgresql.log_rows import LogRow
 from tests import HUNG_SECONDS
 from tests.postgresql_servers import DATABASE, POSTGRESQL_MISSING, PostgresqlPair
 from tests.postgresql_stores import make_tables, shared_server, take_over
+from tests.simulated_disk import SimulatedDisk
 
 
 class Work(threading.Thread):
@@ -38,11 +41,11 @@ class Work(threading.Thread):
 
 
 def appender(
-    servers: PostgresqlPair, epoch: int, *, allow_single: bool = False, patience_seconds: float = 60.0
+    servers: PostgresqlPair, epoch: int, *, allow_single: bool = False, patience_seconds: float = 60.0, **options: Any
 ) -> LogAppender:
     arguments = {"conninfo": servers.url(target_session_attrs="read-write", connect_timeout="2")}
     shard = Shard(0, epoch, "a", allow_single=allow_single)
-    return LogAppender(LogConnection(arguments), shard, patience_seconds=patience_seconds)
+    return LogAppender(LogConnection(arguments), shard, patience_seconds=patience_seconds, **options)
 
 
 def rows_in(servers: PostgresqlPair) -> list[tuple[int, int, bytes]]:
@@ -288,16 +291,9 @@ class PairTests(SynchronousTestCase):
 
     def test_a_log_without_rows_that_counted_stops_red_and_goes_on_with_the_right_server(self) -> None:
         """An asynchronous standby is promoted, which lacks the last rows."""
-        self.servers.require_standby(False)
-        log = appender(self.servers, take_over(self.servers), allow_single=True)
-        log.last = self.log.last
-        self.addCleanup(log.close)
+        log = self.owner_without_standby()
         log.append(1, 3, b"two")
-        standby = self.servers.standby
-        assert standby is not None
-        standby.query("ALTER SYSTEM SET primary_conninfo = ''")
-        standby.reload()
-        standby.wait("follows no more", "SELECT count(*) = 0 FROM pg_stat_wal_receiver")
+        self.standby_stops_following()
         log.append(1, 6, b"three")
         self.servers.fail_over()
         self.assertRaises(LogWentBack, log.append, 1, 11, b"four")
@@ -307,3 +303,52 @@ class PairTests(SynchronousTestCase):
         self.servers.standby.start()
         log.append(1, 11, b"four")
         self.assertEqual(log.trouble, "")
+
+    def test_an_owner_with_a_copy_puts_the_rows_back_that_the_promoted_server_lacks(self) -> None:
+        cache = LogCache(SimulatedDisk(), "cache")
+        put_back: list[int] = []
+        log = self.owner_without_standby(copy=cache, put_back=put_back.append)
+        # The copy of a node has all rows of its segments.
+        log.begin_segment(2)
+        cache.add(log.append(2, 0, b"two"))
+        self.standby_stops_following()
+        for start in range(3, 9):
+            cache.add(log.append(2, start, b"x"))
+        log.begin_segment(3)
+        cache.add(log.append(3, 0, b"three"))
+        log.drop_segment(1)
+        log.begin_segment(4)
+        rows = self.all_rows()
+        self.servers.fail_over()
+        log.append(4, 0, b"four")
+        self.assertEqual((put_back, log.trouble), ([7], ""))
+        self.assertEqual(self.all_rows()[:-1], rows)
+        segments = self.servers.primary.query("SELECT number FROM relay.segment ORDER BY number", DATABASE)
+        self.assertEqual(segments, [(2,), (3,), (4,)])
+
+    def owner_without_standby(self, **options: Any) -> LogAppender:
+        """An owner whose commits don't wait for the standby."""
+        self.servers.require_standby(False)
+        log = appender(self.servers, take_over(self.servers), allow_single=True, **options)
+        log.last = self.log.last
+        self.addCleanup(log.close)
+        return log
+
+    def standby_stops_following(self) -> None:
+        standby = self.servers.standby
+        assert standby is not None
+        # The standby says a second later where it is, so ask the primary's side.
+        self.servers.primary.wait(
+            "has a standby with everything",
+            "SELECT bool_and(flush_lsn = pg_current_wal_lsn()) FROM pg_stat_replication",
+        )
+        standby.query("ALTER SYSTEM SET primary_conninfo = ''")
+        standby.reload()
+        standby.wait("follows no more", "SELECT count(*) = 0 FROM pg_stat_wal_receiver")
+
+    def all_rows(self) -> list[LogRow]:
+        reader = LogReader(LogConnection({"conninfo": self.servers.url(target_session_attrs="read-write")}), 0)
+        rows: list[LogRow] = []
+        while found := reader.rows():
+            rows += found
+        return rows

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config import model
 from relay.store.journal.journal_format import JournalError
 from relay.store.postgresql.log_appender import Fenced, LogAppender, LogRefused, LogWentBack, Shard
+from relay.store.postgresql.log_cache import LogCache
 from relay.store.postgresql.log_reader import DamagedLog, LogReader, MissedRows
 from tests import store_contract
 from tests.postgresql_stores import StoreInPostgresql
@@ -26,14 +27,18 @@ def no_pause(seconds: float) -> None:
     """Nothing in the simulated database needs time."""
 
 
-def appender(database: SimulatedDatabase, *, patience_seconds: float = 1e9) -> LogAppender:
+def appender(
+    database: SimulatedDatabase, *, patience_seconds: float = 1e9, cache: LogCache | None = None, **options: Any
+) -> LogAppender:
     """An appender of a node that has just taken over, and that has read the log to its end."""
     epoch = database.take_over("a")
     reader = LogReader(connection(database), 0)
     while reader.rows():
         pass
     shard = Shard(0, epoch, "a", allow_single=False)
-    log = LogAppender(connection(database), shard, patience_seconds=patience_seconds, sleep=no_pause)
+    log = LogAppender(
+        connection(database), shard, patience_seconds=patience_seconds, sleep=no_pause, copy=cache, **options
+    )
     log.last = reader.last
     return log
 
@@ -144,6 +149,92 @@ class WorldsTests(SynchronousTestCase):
         database.primary.segments[1] = rows
         log.append(1, 6, b"three")
         self.assertEqual((log.trouble, database.octets()), ("", [b"one", b"two", b"three"]))
+
+    def test_an_owner_puts_back_every_row_that_the_database_has_lost(self) -> None:
+        healed = 0
+        for seed in range(WORLDS):
+            database = SimulatedDatabase(seed, fault_share=0.2)
+            database.keeps_past = True
+            cache = LogCache(SimulatedDisk(), "cache")
+            put_back: list[int] = []
+            log = appender(database, cache=cache, put_back=put_back.append)
+            log.begin_segment(1)
+            segment, at, expected = 1, 0, {1: b""}
+            for number in range(60):
+                if database.random.random() < 0.1:
+                    segment, at = segment + 1, 0
+                    log.begin_segment(segment)
+                    cache.sizes[segment], expected[segment] = 0, b""
+                if len(expected) > 3:
+                    # As compaction does: what is still needed in the oldest segment is in later rows.
+                    log.drop_segment(min(expected))
+                    cache.forget(min(expected))
+                    del expected[min(expected)]
+                octets = b"%d;" % number
+                cache.add(log.append(segment, at, octets))
+                at += len(octets)
+                expected[segment] += octets
+                if database.random.random() < 0.1:
+                    database.go_back(min(database.random.randint(1, 6), len(database.past) - 2))
+            log.append(segment, at, b"end")
+            expected[segment] += b"end"
+            rows = {number: b"".join(row[5] for row in rows) for number, rows in database.standby.segments.items()}
+            self.assertEqual(rows, expected, f"world {seed}")
+            healed += sum(put_back)
+        self.assertGreater(healed, WORLDS)
+
+    def test_rows_that_are_put_back_are_as_they_were(self) -> None:
+        database = SimulatedDatabase()
+        cache = LogCache(SimulatedDisk(), "cache")
+        log = appender(database, cache=cache)
+        log.begin_segment(1)
+        cache.add(log.append(1, 0, b"one"))
+        # What an owner adds under a later epoch, and rows that it cuts again.
+        log = appender(database, cache=cache)
+        for start in (3, 4, 5):
+            cache.add(log.append(1, start, b"x"))
+        log.cut_segment(1, 4)
+        cache.sizes[1] = 4
+        cache.add(log.append(1, 4, b"two"))
+        rows = list(database.primary.segments[1])
+        database.primary.segments[1] = rows[:1]
+        log.append(1, 7, b"end")
+        self.assertEqual(database.primary.segments[1][:-1], rows)
+
+    def test_rows_that_the_copy_does_not_have_are_not_put_back(self) -> None:
+        def damaged(cache: LogCache) -> None:
+            cache.copy(1, 3, b"TWO")
+
+        def missing(cache: LogCache) -> None:
+            cache.drop(1)
+
+        for spoil, reason in ((damaged, "row 2 isn't in the copy as it was added"), (missing, "isn't in the copy")):
+            database = SimulatedDatabase()
+            cache = LogCache(SimulatedDisk(), "cache")
+            log = appender(database, cache=cache)
+            log.begin_segment(1)
+            for start in (0, 3, 6):
+                cache.add(log.append(1, start, b"two"))
+            spoil(cache)
+            del database.primary.segments[1][1:]
+            problem = self.assertRaises(LogWentBack, log.append, 1, 9, b"end")
+            self.assertIn(reason, str(problem))
+            self.assertEqual(database.octets(), [b"two"])
+
+    def test_rows_are_not_put_back_after_those_of_another_node(self) -> None:
+        database = SimulatedDatabase()
+        cache = LogCache(SimulatedDisk(), "cache")
+        log = appender(database, cache=cache)
+        log.begin_segment(1)
+        for start in (0, 3, 6):
+            cache.add(log.append(1, start, b"two"))
+        del database.primary.segments[1][1:]
+        other = appender(database)
+        other.append(1, 3, b"other")
+        # The database forgets the take-over, too, and gives the same epoch to both.
+        database.primary.epoch -= 1
+        self.assertRaises(LogWentBack, log.append, 1, 9, b"end")
+        self.assertEqual(database.octets(), [b"two", b"other"])
 
     def test_without_a_synchronous_standby_nothing_counts(self) -> None:
         database = SimulatedDatabase()

@@ -10,7 +10,8 @@ are four cases:
   returned.
 * The server refused the statement: its disk is full, or it takes no writes. The row isn't there.
 * The statement added no row. Then the shard has another owner (`Fenced`), or the last row that this relay knows isn't
-  in the log any more, because the database went back (`LogWentBack`).
+  in the log any more, because the database went back. Then the appender puts the missing rows back from the relay's own
+  copy (`put_back`). If the copy doesn't have them, it can only say so (`LogWentBack`).
 
 While nothing is wrong, this costs one statement for each row. Otherwise the appender tries again by itself, and says
 what is wrong in `trouble`. It gives a row up only if the row certainly isn't there. So nobody is told "no" about a
@@ -28,9 +29,12 @@ from typing import Final, TypeVar
 
 import psycopg
 
+from relay.store.postgresql.log_cache import CopyIncomplete
 from relay.store.postgresql.log_connection import LogConnection, first_line
+from relay.store.postgresql.log_end import last_row, segments
 from relay.store.postgresql.log_rows import EMPTY_LOG, LogPlace, LogRow, row_after
-from relay.store.postgresql.log_schema import APPEND_TYPES, append_statement, log_table
+from relay.store.postgresql.log_schema import APPEND_TYPES, append_statement
+from relay.store.postgresql.put_back import CopiedRows, RowRefused, put_back
 
 T = TypeVar("T")
 
@@ -44,9 +48,6 @@ SLOW_SECONDS: Final = 3.0
 #: How long a stop waits for a database that is away.
 STOP_SECONDS: Final = 10.0
 
-_LAST_ROW: Final = "SELECT sequence, digest FROM {table} WHERE start < %s ORDER BY sequence DESC LIMIT 1"
-#: An offset above those of all rows.
-_NO_END: Final = 1 << 62
 #: Ends the connection that is registered, and says whether it has ended. It is this relay's own earlier one.
 _END_EARLIER: Final = (
     "SELECT pg_terminate_backend(a.pid, 5000) FROM relay.appender p JOIN pg_stat_activity a "
@@ -77,7 +78,7 @@ class Fenced(LogRefused):
 
 
 class LogWentBack(LogRefused):
-    """The log lacks rows that this relay has told others about. Only an operator can decide what to do."""
+    """The log lacks rows that counted, and this relay can't put them back. Only an operator can decide what to do."""
 
 
 class Shard:
@@ -99,6 +100,8 @@ class LogAppender:
 
     :param fenced: called in that thread when the shard has another owner.
     :param connection: a connection of its own.
+    :param copy: this relay's copy of the rows; None: there is none, so nothing can be put back.
+    :param put_back: called in that thread with the number of rows that the database had lost and that are there again.
     :param patience_seconds: how long a row is tried that certainly isn't in the log.
     :ivar last: the last row that counts.
     """
@@ -109,6 +112,8 @@ class LogAppender:
         shard: Shard,
         fenced: Callable[[], None] = lambda: None,
         *,
+        copy: CopiedRows | None = None,
+        put_back: Callable[[int], None] = lambda rows: None,
         patience_seconds: float = PATIENCE_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -117,6 +122,12 @@ class LogAppender:
         self._connection = connection
         self._shard = shard
         self._fenced = fenced
+        self._copy = copy
+        self._told_put_back = put_back
+        #: How many rows were put back and are not known to be on the standby yet.
+        self._rows_put_back = 0
+        #: The newest segment that this relay has begun.
+        self._newest_segment = 0
         #: The row whose outcome is unknown.
         self._unknown: LogRow | None = None
         #: The last row after a call that removes rows, while the outcome of that call is unknown.
@@ -137,9 +148,10 @@ class LogAppender:
             return f"the database has not answered for {seconds:.0f} s, or its standby has not"
         return self._trouble
 
-    def append(self, segment: int, start: int, octets: bytes) -> None:
+    def append(self, segment: int, start: int, octets: bytes) -> LogRow:
         """Adds the octets to the log. When it returns, they are on the disks of the server and of its standby.
 
+        :return: the row.
         :raises Fenced: the shard has another owner.
         :raises LogWentBack: the database lacks earlier rows.
         :raises LogRefused: the octets aren't in the log, and the database can't take them now.
@@ -147,13 +159,17 @@ class LogAppender:
         row = row_after(self.last, self._shard.epoch, segment, start, octets)
         self._repeat(lambda: self._append(row))
         self.last = row.place
+        return row
 
     def begin_segment(self, segment: int) -> None:
         """Makes the table of a segment. It raises what `append` raises."""
         self._repeat(lambda: self._call("begin_segment(%s, %s, %s)", segment))
+        self._newest_segment = segment
 
     def drop_segment(self, segment: int) -> None:
         """Drops the oldest segment, or the newest one if its rows don't count. It raises what `append` raises."""
+        if segment == self._newest_segment:
+            self._newest_segment = 0
         self._repeat(lambda: self._shorten(segment, 0, "drop_segment(%s, %s, %s)", segment))
 
     def cut_segment(self, segment: int, end: int) -> None:
@@ -235,8 +251,12 @@ class LogAppender:
         found = self._last_row()
         happened = self._unknown is not None and found == self._unknown.place
         if not happened and found not in (self.last, self._shortened):
-            raise LogWentBack(_went_back(shard.number, self.last, found))
-        # This commit comes after the row. So when it is on the standby, the row is, too.
+            self._put_back(found)
+            found = self.last
+        if self._newest_segment not in (0, *segments(self._connection, shard.number)):
+            # It has no rows yet, and the database went back to just before it was made.
+            self._call("begin_segment(%s, %s, %s)", self._newest_segment)
+        # This commit comes after the rows. So when it is on the standby, the rows are, too.
         rows = self._connection.execute(_REGISTER, {"epoch": shard.epoch, "node": shard.node, "shard": shard.number})
         if not rows:
             raise Fenced(_fenced(shard.number))
@@ -244,6 +264,35 @@ class LogAppender:
         self.last = found
         self._unknown = self._shortened = None
         self._registered = True
+        if self._rows_put_back:
+            there_again, self._rows_put_back = self._rows_put_back, 0
+            self._told_put_back(there_again)
+
+    def _put_back(self, found: LogPlace) -> None:
+        """Adds the rows again that the log has lost.
+
+        :param found: the log's last row.
+        :raises LogWentBack: this relay can't do it.
+        """
+        number = self._shard.number
+        went_back = _went_back(number, self.last, found)
+        if self._copy is None or self._shortened is not None:
+            raise LogWentBack(went_back)
+        lost = self.last.sequence - found.sequence
+        self._trouble = f"the log of shard {number} went back by {lost} rows; this relay puts them back"
+        try:
+            rows = self._copy.rows_after(found, self.last)
+            self._rows_put_back += put_back(
+                self._connection, number, self._shard.epoch, found, rows, min(self._copy.sizes)
+            )
+        except (CopyIncomplete, RowRefused) as problem:
+            self._disconnect()
+            self._check_epoch()
+            raise LogWentBack(f"{went_back}. This relay can't put the rows back: {problem}") from None
+        except psycopg.Error:
+            # A transaction may be open.
+            self._disconnect()
+            raise
 
     def _check_epoch(self) -> None:
         rows = self._connection.execute("SELECT epoch FROM relay.shard WHERE number = %s", (self._shard.number,))
@@ -300,8 +349,9 @@ class LogAppender:
         if names is None:
             self._unknown = None
             self._check_epoch()
-            self._registered = False
-            raise LogWentBack(_went_back(self._shard.number, self.last, self._last_row()))
+            # The row before isn't there. The next try looks what the log has.
+            self._disconnect()
+            raise _NotCertain(f"the log of shard {self._shard.number} went back")
         self._certain(names.decode())
         self._unknown = None
 
@@ -328,21 +378,6 @@ class LogAppender:
 
 class _NotCertain(Exception):
     """A commit has returned, but a standby may not have it."""
-
-
-def last_row(connection: LogConnection, shard: int, cut: int = 0, end: int = 0) -> LogPlace:
-    """The last row of a shard's log.
-
-    :param cut: a segment whose rows from offset `end` on don't count; 0: all rows count.
-    :raises psycopg.Error: as `LogConnection.execute`.
-    """
-    segments = connection.execute("SELECT number FROM relay.segment WHERE shard = %s ORDER BY number DESC", (shard,))
-    for (segment,) in segments:
-        before = end if segment == cut else _NO_END
-        rows = connection.execute(_LAST_ROW.format(table=log_table(shard, segment)), (before,))
-        if rows:
-            return LogPlace(rows[0][0], bytes(rows[0][1]), segment)
-    return EMPTY_LOG
 
 
 def _fenced(shard: int) -> str:

@@ -24,6 +24,8 @@ FORMAT_LEVEL: Final = 5
 
 #: The types of the parameters of `append_statement`, as PostgreSQL numbers them: bigint is 20, bytea is 17.
 APPEND_TYPES: Final = (20, 20, 17, 17, 20, 17)
+#: The same for `put_back_statement`.
+PUT_BACK_TYPES: Final = (*APPEND_TYPES, 20)
 
 CREATE: Final = f"""
 CREATE SCHEMA relay;
@@ -177,11 +179,21 @@ def append_statement(shard: int, segment: int, before_segment: int | None) -> st
 
     :param before_segment: the segment of the row before; None: the log is empty.
     """
+    return _insert_statement(shard, segment, before_segment, "s.epoch")
+
+
+def put_back_statement(shard: int, segment: int, before_segment: int | None) -> str:
+    """Makes the statement that adds a row that the log has lost. It is like `append_statement`, but its parameter
+    epoch is only compared, and the row's own epoch is another parameter at the end."""
+    return _insert_statement(shard, segment, before_segment, "$7")
+
+
+def _insert_statement(shard: int, segment: int, before_segment: int | None, epoch: str) -> str:
     last = "true"
     if before_segment is not None:
         last = f"EXISTS (SELECT FROM {log_table(shard, before_segment)} WHERE sequence = $2 - 1 AND digest = $3)"
     return (
         f"INSERT INTO {log_table(shard, segment)} (sequence, epoch, before, digest, start, octets) "
-        f"SELECT $2, s.epoch, $3, $4, $5, $6 FROM relay.shard s WHERE s.number = {shard:d} AND s.epoch = $1 AND {last} "
+        f"SELECT $2, {epoch}, $3, $4, $5, $6 FROM relay.shard s WHERE s.number = {shard:d} AND s.epoch = $1 AND {last} "
         "FOR SHARE OF s RETURNING current_setting('synchronous_standby_names')"
     )

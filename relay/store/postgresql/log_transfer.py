@@ -15,9 +15,9 @@ import psycopg
 from relay.store.journal.files import Files
 from relay.store.journal.journal_format import FRAME_HEADER_BYTES, HEADER_BYTES, read_frames, segment_name
 from relay.store.journal.segment_reader import SegmentReader, sequences
-from relay.store.postgresql.log_appender import last_row
 from relay.store.postgresql.log_cache import LogCache
 from relay.store.postgresql.log_connection import LogConnection
+from relay.store.postgresql.log_end import last_row
 from relay.store.postgresql.log_reader import LogReader, MissedRows
 from relay.store.postgresql.log_rows import EMPTY_LOG, row_after
 from relay.store.postgresql.log_schema import log_table

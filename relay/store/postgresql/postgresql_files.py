@@ -113,8 +113,7 @@ class PostgresqlFiles:
             return self._local.write(handle, offset, octets, sync=sync)
         segment, _ = self._handles[handle]
         written = bytes(octets)
-        self._log.append(segment, offset, written)
-        self._cache.add(segment, offset, written)
+        self._cache.add(self._log.append(segment, offset, written))
         return len(written)
 
     def sync(self, handle: int) -> None:
@@ -150,7 +149,7 @@ class PostgresqlFiles:
         try:
             self._cache.drop(segment)
             for row in LogReader(connection, self._shard).segment_rows(segment):
-                self._cache.copy(segment, row.start, row.octets)
+                self._cache.copy_row(row)
         except psycopg.Error as problem:
             raise OSError(f"the log in the database can't be read: {first_line(problem)}") from problem
         finally:

@@ -47,6 +47,8 @@ class ShardLog:
     :param in_reading_thread: a thread for reading. It must not be the journal's.
     :param fenced: called when the shard has another owner. Nothing that this relay does counts any more. It is called
         in the journal's thread.
+    :param put_back: called with the number of rows that the database had lost and that this relay has put back. It is
+        called in the journal's thread.
     :param connect: makes a connection that isn't open yet.
     :ivar files: to be given to the store as its disk.
     """
@@ -63,6 +65,7 @@ class ShardLog:
         in_reading_thread: InThread[Any],
         clock: IReactorTime,
         fenced: Callable[[], None],
+        put_back: Callable[[int], None] = lambda rows: None,
         connect: Callable[[dict[str, Any]], LogConnection] = LogConnection,
     ) -> None:
         self._local = local
@@ -72,6 +75,7 @@ class ShardLog:
         self._in_thread = in_reading_thread
         self._clock = clock
         self._fenced = fenced
+        self._put_back = put_back
         self._cache = LogCache(local, join(data_dir, CACHE))
         self._connect = connect
         self._connection = connect(arguments)
@@ -147,7 +151,7 @@ class ShardLog:
         def read() -> tuple[list[LogRow], list[int]]:
             rows = self._reader.rows()
             for row in rows:
-                self._cache.add(row.segment, row.start, row.octets)
+                self._cache.add(row)
             return rows, self._reader.segments()
 
         rows, segments = await self._in_thread(read)
@@ -190,7 +194,11 @@ class ShardLog:
             except MissedRows:
                 self._begin(store)
         self._appender = LogAppender(
-            self._connect(self._arguments), Shard(self._shard, epoch, node, allow_single=allow_single), self._fenced
+            self._connect(self._arguments),
+            Shard(self._shard, epoch, node, allow_single=allow_single),
+            self._fenced,
+            copy=self._cache,
+            put_back=self._put_back,
         )
         self._appender.last = self._reader.last
         self.files.own(self._appender)
