@@ -68,8 +68,10 @@ RUN_ELSEWHERE = {
         "pip install standardwebhooks": "tests.webhooks.test_webhook_parts verifies with what the suite has",
     },
     "docs/charging.md": {
+        "relay balance": "named in a table; tests.integration.test_charging runs it",
         "relay balance acme": "tests.integration.test_charging",
         "relay balance acme *": "tests.integration.test_charging",
+        "relay status": "named in a table; tests.integration.test_operator_commands runs it",
         "curl *": "tests.integration.test_charging: relay balance posts the same",
         "relay journal --repair": "named in a sentence; journal.md has it whole",
     },

@@ -9,12 +9,13 @@ from twisted.web.template import Tag
 
 from relay.account_pages import message_pages, statistics
 from relay.account_pages.access_site import AccessSite
+from relay.account_pages.account_use import use_rows, use_title
 from relay.account_pages.confirmation import REMOVE_URL, STOP_SIGNING, Question, confirmation
 from relay.account_pages.delivery_stats import SPANS, Span
 from relay.account_pages.first_steps import base_url, first_steps
 from relay.account_pages.form_changes import Changes
 from relay.account_pages.gate import PAGE_HEADERS, SESSION_COOKIE, Gate, cookie_of, problem_reply_page, see
-from relay.account_pages.html import card, el
+from relay.account_pages.html import card, el, facts
 from relay.account_pages.live import LiveUpdates
 from relay.account_pages.message_site import MessageSite
 from relay.account_pages.notification_health import NotificationHealth
@@ -122,6 +123,7 @@ class AccountPages:
             el("div", statistics.span_tabs(span), class_="finder"),
             statistics.tiles(view),
             statistics.charts(view),
+            self._use_card(account),
             await self._health.card(account),
             url_card(session, self._api.account.report(account), "/", entered=entered, problem=problem),
             card(
@@ -132,6 +134,12 @@ class AccountPages:
             status=422 if problem else 200,
             data_events=f"/my/events?span={span.name}",
         )
+
+    def _use_card(self, account: str) -> Tag | None:
+        found = self._api.account.statement(account)
+        if found is None:
+            return None
+        return card(use_title(found), facts(use_rows(found), id="use", data_live=True))
 
     def _first_steps(self, request: ApiRequest, account: str) -> Tag:
         settings = self._accounts.get(account)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from twisted.web.template import Tag
 
+from relay.account_pages.account_use import price_words
 from relay.account_pages.html import Content, badge, button, choice, duration, el, field, moment
 from relay.account_pages.list_question import FILTERS, NOTIFIED, ListQuestion
 from relay.account_pages.resending import PICK
@@ -67,6 +68,7 @@ def table(views: Sequence[MessageView], error_codes: str, *, empty: str, caption
     """
     if not views:
         return el("p", empty, class_="empty")
+    priced = any(view.cost is not None for view in views)
     return el(
         "table",
         el("caption", caption, class_="unseen"),
@@ -82,14 +84,15 @@ def table(views: Sequence[MessageView], error_codes: str, *, empty: str, caption
                 el("th", "Submitted", scope="col"),
                 el("th", "Took", scope="col", class_="on-wide-cell"),
                 el("th", "Notified", scope="col", class_="on-wide-cell"),
+                el("th", "Price", scope="col", class_="on-wide-cell") if priced else None,
             ),
         ),
-        el("tbody", *(_row(view, report(view, error_codes), pickable) for view in views)),
+        el("tbody", *(_row(view, report(view, error_codes), pickable, priced) for view in views)),
         class_="messages",
     )
 
 
-def _row(view: MessageView, told: MessageReport, pickable: bool) -> Tag:
+def _row(view: MessageView, told: MessageReport, pickable: bool, priced: bool) -> Tag:
     box = (
         el("input", type="checkbox", name=f"{PICK}{told.id}", value="yes", aria_label=f"Pick the message to {told.to}")
         if pickable
@@ -106,6 +109,7 @@ def _row(view: MessageView, told: MessageReport, pickable: bool) -> Tag:
         el("td", moment(view.accepted_at)),
         el("td", took, class_="on-wide-cell number"),
         el("td", _notified(view, told), class_="on-wide-cell"),
+        el("td", price_words(view), class_="on-wide-cell number") if priced else None,
         data_id=told.id,
     )
 

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from twisted.web.template import Tag
 
+from relay.account_pages.account_use import price_words
 from relay.account_pages.answer_words import answer_words
 from relay.account_pages.html import Content, badge, button, card, copied, duration, el, facts, form, moment
 from relay.account_pages.page_values import Session
@@ -105,6 +106,8 @@ def _facts(view: MessageView, error_codes: str) -> Iterator[tuple[str, Content]]
     if told.carrier_error:
         yield "Carrier's error", [told.carrier_error, _hint("a number of the carrier's own")]
     yield "Parts", str(told.parts)
+    if price := price_words(view):
+        yield "Price", price
     if view.notification_url:
         yield "Its own notification URL", view.notification_url
 

@@ -163,8 +163,15 @@ def _carriers(carriers: Iterable[Any]) -> list[list[str]]:
     return rows
 
 
-def _accounts(accounts: Iterable[Any]) -> list[list[str]]:
-    rows = [["account", "binds", "rate/s", "accepted", "refused", "told", "retries", "given up", "notification URL"]]
+def _accounts(accounts: Sequence[Any]) -> list[list[str]]:
+    # Balances and quotas have columns only if an account has any.
+    used = [a["use"] for a in accounts if a.get("use") is not None]
+    has_balance = any(use["balance"] is not None for use in used)
+    has_quota = any(use["messages_left"] is not None for use in used)
+    more = (["balance"] if has_balance else []) + (["quota left"] if has_quota else [])
+    rows = [
+        ["account", "binds", "rate/s", "accepted", "refused", "told", "retries", "given up", *more, "notification URL"]
+    ]
     for a in accounts:
         url = a["url"] or "-"
         if a["url_off"]:
@@ -172,7 +179,10 @@ def _accounts(accounts: Iterable[Any]) -> list[list[str]]:
         elif a["url_failures"]:
             url += f" (failed {a['url_failures']} times)"
         numbers = (a["accepted"], sum(a["refused"].values()), a["delivered"], a["retries"], a["given_up"])
-        rows.append([a["name"], str(a["binds"]), f"{a['rate']:.1f}", *map(str, numbers), url])
+        use = a.get("use") or {}
+        more = [f"{use['balance']} {use['currency']}" if use.get("balance") else "-"] if has_balance else []
+        more += [str(use["messages_left"]) if use.get("messages_left") is not None else "-"] if has_quota else []
+        rows.append([a["name"], str(a["binds"]), f"{a['rate']:.1f}", *map(str, numbers), *more, url])
     return rows
 
 

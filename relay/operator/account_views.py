@@ -5,14 +5,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from twisted.web.template import Tag
 
 from relay.account_pages.access_forms import login_words
+from relay.account_pages.account_use import use_rows, use_title
 from relay.account_pages.html import Content, card, duration, el, facts, moment
+from relay.charging.statement import Statement
 from relay.customers.bound_logins import LoginView
 from relay.operator.looks import AccountLook
-from relay.operator.operator_html import action_link, grid, link, number, percent, search_link, word
+from relay.operator.operator_html import Frame, action_link, grid, link, number, percent, search_link, word
 from relay.operator.owed import Owed
+from relay.values.amounts import amount_text
+from relay.values.charge import TopUp
 
 #: Above this share of failed attempts the table marks the account.
 _MANY_FAILURES = 0.2
+#: The page of an account shows so many top-ups.
+_TOP_UPS_SHOWN = 20
+_TOP_UP_HEADS = ("At", "Amount", "Key", "By", "Reason")
 _HEADS = (
     "Account", "Binds", "Rate", "Accepted", "Refused", "Owed", "Oldest owed", "Notified", "Retried", "Given up",
     "Failed attempts", "Notification URL", "",
@@ -92,14 +99,49 @@ def _suspend(account: AccountLook) -> list[Content]:
     return made if account.suspended else [*made, action_link("Suspend", "accounts", account.name, "suspend")]
 
 
+def use_cards(frame: Frame, account: str, found: Statement, top_ups: Sequence[TopUp]) -> Tag:
+    """Makes the cards with an account's balance, quota and latest top-ups, and the button that tops it up.
+
+    :param found: what the account has used.
+    :param top_ups: newest first.
+    """
+    use = facts(use_rows(found), id="account-use", data_live=True)
+    if not found.prepaid:
+        return card(use_title(found), use)
+    rows = (
+        (
+            el("td", moment(t.at)),
+            el("td", f"{amount_text(t.amount)} {t.currency}", class_="number"),
+            t.key,
+            t.by,
+            el("td", t.reason, class_="wide" if t.reason else "nought"),
+        )
+        for t in top_ups[:_TOP_UPS_SHOWN]
+    )
+    button = el("div", action_link("Top up", "accounts", account, "top-up"), class_="buttons")
+    return el(
+        "div",
+        card(use_title(found), use, button if frame.may_act else None),
+        card("Latest top-ups", grid("top-ups", "Latest top-ups", _TOP_UP_HEADS, rows, "There is none yet.")),
+        class_="pair",
+    )
+
+
 def account_page(
-    account: AccountLook, owed: Owed, given_up: int, since: Content, logins: Iterable[LoginView], now: float
+    account: AccountLook,
+    owed: Owed,
+    given_up: int,
+    since: Content,
+    logins: Iterable[LoginView],
+    now: float,
+    use: Tag | None = None,
 ) -> list[Content]:
     """Makes the content of an account's own page.
 
     :param owed: what it is owed.
     :param logins: its SMPP logins.
     :param given_up: how many finished messages are kept whose notification was given up.
+    :param use: its `use_cards`; None: it has neither quota nor prices.
     """
     refused = [(status, f"{count:,}") for status, count in account.refused.items()]
     oldest: list[Content] = [", the oldest since ", moment(owed.since)] if owed.since else []
@@ -135,5 +177,6 @@ def account_page(
     return [
         el("div", *actions_of(account), *_suspend(account), " ", el("span", own, " · ", waiting), class_="buttons"),
         el("div", card("Messages", intake), card("Notifications", told), class_="pair"),
+        use,
         el("p", "Counts are ", since, ".", class_="hint"),
     ]

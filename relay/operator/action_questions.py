@@ -66,6 +66,7 @@ _MADE: Final = {
             "texts and secrets. The account's own HTTP requests are not among them.",
             "Begin trace",
         ),
+        "top-up": ("Top up {}?", "", "Add to the balance"),
         "url-off": (
             "Stop posting to the URL of {}?",
             "Its notifications wait until their retry window ends.",

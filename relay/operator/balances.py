@@ -6,6 +6,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from relay.charging.statement import Statement
+from relay.operator.looks import UseLook
 from relay.operator.refusal import Refusal
 from relay.routing.flow import MessageFlow
 from relay.values.amounts import amount_of, amount_text
@@ -14,6 +16,10 @@ from relay.values.instants import instant
 
 #: A balance stays within this, so that sums always fit into the journal: millionths of the currency.
 _MOST_BALANCE: Final = 10**18
+
+
+class KeyRefusal(Refusal):
+    """A top-up's key can't be read, or was used for another amount."""
 
 
 class TopUpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,12 +79,35 @@ class BalanceReport(msgspec.Struct, frozen=True):
     top_ups: list[TopUpLine]
 
 
+def statement_of(flow: MessageFlow, account: str, now: float) -> Statement | None:
+    """What an account has used, and what it may use; None: it has neither quota nor prices."""
+    return flow.charging.statement(account, flow.store.account_use, now)
+
+
+def use_look(flow: MessageFlow, account: str, now: float) -> UseLook | None:
+    """What an account has used, for an overview; None: it has neither quota nor prices."""
+    found = statement_of(flow, account, now)
+    if found is None:
+        return None
+    return UseLook(
+        balance=found.balance_text if found.prepaid else None,
+        currency=found.currency,
+        messages_on_day=found.on_day,
+        messages_in_month=found.in_month,
+        messages_a_day=found.daily,
+        messages_a_month=found.monthly,
+        messages_left=found.messages_left,
+        day_ends_at=found.day_ends_at,
+        month_ends_at=found.month_ends_at,
+    )
+
+
 def balance_report(flow: MessageFlow, account: str, now: float) -> BalanceReport:
     """The report about an account.
 
     :raises Refusal: it has neither quota nor prices.
     """
-    found = flow.charging.statement(account, flow.store.account_use, now)
+    found = statement_of(flow, account, now)
     if found is None:
         raise Refusal(f"{account} has neither a quota nor prices", 409)
     return BalanceReport(
@@ -105,7 +134,7 @@ def top_up_of(flow: MessageFlow, account: str, wanted: TopUpRequest, now: float,
 
     :raises Refusal: the amount can't be read, or the account has no balance in this currency.
     """
-    found = flow.charging.statement(account, flow.store.account_use, now)
+    found = statement_of(flow, account, now)
     if found is None or not found.prepaid:
         raise Refusal(f"{account} is not prepaid: give it prices and prepaid: true first", 409)
     if wanted.currency not in ("", found.currency):
@@ -124,10 +153,10 @@ def top_up_of(flow: MessageFlow, account: str, wanted: TopUpRequest, now: float,
 def check_same(earlier: TopUp, top_up: TopUp) -> None:
     """Checks that a top-up with a key that was used before is the same one.
 
-    :raises Refusal: it is another one.
+    :raises KeyRefusal: it is another one.
     """
     if (earlier.amount, earlier.currency) != (top_up.amount, top_up.currency):
-        raise Refusal(
+        raise KeyRefusal(
             f"the key {top_up.key} was used on {instant(earlier.at)} for {amount_text(earlier.amount)} "
             f"{earlier.currency}; take a new key for each payment",
             409,

@@ -55,10 +55,31 @@ class CarrierLook(msgspec.Struct, frozen=True):
         return self.ended.get("DELIVRD", 0) / total if total else None
 
 
+class UseLook(msgspec.Struct, frozen=True):
+    """What an account with a quota or prices has used. Instants are in seconds since 1970.
+
+    :ivar balance: decimal text; None: the account is not prepaid.
+    :ivar currency: "": its messages have no price.
+    :ivar messages_a_day: 0: no limit; likewise `messages_a_month`.
+    :ivar messages_left: how many more the quota allows now; None: it has no limit.
+    """
+
+    balance: str | None
+    currency: str
+    messages_on_day: int
+    messages_in_month: int
+    messages_a_day: int
+    messages_a_month: int
+    messages_left: int | None
+    day_ends_at: float
+    month_ends_at: float
+
+
 class AccountLook(msgspec.Struct, frozen=True):
     """The state of one account. Counts are since the start.
 
     :ivar suspended: whether an operator has suspended it; then `kept` is how many parts wait for the end of that.
+    :ivar use: None: it has neither quota nor prices.
     :ivar failure_share: the share of the attempts to notify it in the last hour that failed; None: there was none.
     """
 
@@ -78,3 +99,4 @@ class AccountLook(msgspec.Struct, frozen=True):
     failure_share: float | None = None
     suspended: bool = False
     kept: int = 0
+    use: UseLook | None = None

@@ -33,6 +33,7 @@ class Frame(NamedTuple):
     :ivar stands_by: whether another relay of the cluster works.
     :ivar troubles: how many things are wrong.
     :ivar flash: a message about the action that was just done.
+    :ivar may_act: whether the user's role allows actions.
     """
 
     token: str
@@ -41,6 +42,7 @@ class Frame(NamedTuple):
     user: str
     flash: Flash | None = None
     stands_by: bool = False
+    may_act: bool = True
 
 
 def operator_page(frame: Frame, title: str, here: str, *content: Content) -> Tag:

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from twisted.web.template import Tag
 
+from relay.account_pages.account_use import price_words
 from relay.account_pages.html import Content, badge, card, choice, el, facts, moment
 from relay.history.history_entries import NOTIFICATIONS
 from relay.operator.operator_html import action_link, grid, link, path_of
@@ -121,6 +122,7 @@ def message_page(view: MessageView) -> list[Content]:
                         ("Carrier", link(line.carrier, "carriers", line.carrier) if line.carrier else "none"),
                         ("Carrier's ids", el("code", ", ".join(line.carrier_message_ids) or "–")),
                         ("Carrier's error", line.carrier_error or "–"),
+                        *([("Price", price)] if (price := price_words(view)) else []),
                         ("Still to notify by", " and ".join(line.owed) or "nobody"),
                         *([("Its own notification URL", line.notification_url)] if line.notification_url else []),
                     ]

@@ -8,7 +8,7 @@ needs JavaScript. Each form has a token that another site can't know, because it
 import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 from twisted.web.template import Tag
@@ -26,22 +26,20 @@ from relay.operator import (
     quality_views,
     trace_views,
 )
+from relay.operator.action_forms import ActionForms, Told
 from relay.operator.action_questions import QUESTIONS
-from relay.operator.actions import OperatorActions, ReplayRequest
+from relay.operator.actions import OperatorActions
 from relay.operator.admin_site import AdminRequest, Reply
+from relay.operator.balances import statement_of
 from relay.operator.message_search import MessageSearch
-from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of, question
-from relay.operator.operator_logins import Actor
+from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of
 from relay.operator.overview import Looked, Observer, Overview
 from relay.operator.owed import OwedNotifications
-from relay.operator.purge import Purged, PurgeRequest
 from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
 from relay.operator.receipt_views import receipts_page
 from relay.operator.refusal import Refusal
-from relay.operator.trace_lines import Kind, trace_text
-from relay.operator.trace_views import minutes_field
-from relay.operator.traces import TraceRequest
+from relay.operator.trace_lines import trace_text
 from relay.routing.explanation import Explanation
 from relay.store.api import StoreUnavailable
 from relay.values.ids import id_text
@@ -58,13 +56,6 @@ class Outcomes(Protocol):
 
     async def view(self, account: str | None, span: Span) -> DeliveryStatsView:
         """The counts of a span; None: of all accounts."""
-
-
-class Told(NamedTuple):
-    """What an action has done, and the path of the page that shows it, if that isn't the page of what it concerned."""
-
-    flash: Flash
-    path: str
 
 
 class OperatorSite:
@@ -92,6 +83,7 @@ class OperatorSite:
         self._explain = explain
         self._outcomes = outcomes
         self._new_token = new_token
+        self._forms = ActionForms(daemon.flow, actions, search, new_token)
         self._csrf = new_token()
         self._flashes: OrderedDict[str, Flash] = OrderedDict()
         self._owed = OwedNotifications(daemon.flow.store, observer.seconds)
@@ -145,7 +137,8 @@ class OperatorSite:
                     records = await self._actions.audit()
                     return _page(frame, "Audit", "/page/audit", *configuration_views.audit_page(records))
                 case ["page", kind, name, action] if (kind, action) in QUESTIONS:
-                    return await self._ask(request, frame, kind, name, action)
+                    asked = await self._forms.ask(request, frame, kind, name, action)
+                    return _page(frame, asked.title, asked.here, *asked.content)
         except Refusal as problem:
             return _problem(frame, str(problem), problem.status)
         except StoreUnavailable as problem:
@@ -165,9 +158,9 @@ class OperatorSite:
         reason = fields.get("reason", "")[:_REASON_CHARACTERS]
         match request.path:
             case ["page", "configuration", "reload"]:
-                return await self._done("/page/configuration", self._reload(reason, request.actor))
+                return await self._done("/page/configuration", self._forms.reload(reason, request.actor))
             case ["page", kind, name, action] if (kind, action) in QUESTIONS:
-                doing = self._act(kind, name, action, reason, request)
+                doing = self._forms.act(kind, name, action, reason, request)
                 # A carrier that was removed has no page of its own any more.
                 gone = (kind, action) in (("carriers", "unbind"), ("carriers", "dismiss"))
                 back = path_of("receipts" if action == "dismiss" else kind) if gone else path_of(kind, name)
@@ -193,7 +186,15 @@ class OperatorSite:
 
     def _frame(self, request: AdminRequest, look: Overview) -> Frame:
         flash = self._flashes.pop(request.query.get("told", ""), None)
-        return Frame(self._csrf, look.readiness.ready, len(look.wrong), request.user.name, flash, _stands_by(look))
+        return Frame(
+            self._csrf,
+            look.readiness.ready,
+            len(look.wrong),
+            request.user.name,
+            flash,
+            _stands_by(look),
+            request.user.may("act"),
+        )
 
     # Pages
 
@@ -230,7 +231,10 @@ class OperatorSite:
         owed = await self._owed.of(name)
         given_up = self._daemon.flow.store.given_up_count(name)
         logins, now = self._daemon.sessions.bound.views(name), self._observer.seconds()
-        content = account_views.account_page(look, owed, given_up, self._since(), logins, now)
+        found, use = statement_of(self._daemon.flow, name, now), None
+        if found is not None:
+            use = account_views.use_cards(frame, name, found, self._daemon.flow.store.top_ups(name))
+        content = account_views.account_page(look, owed, given_up, self._since(), logins, now, use)
         return _page(frame, name, "/page/accounts", *content)
 
     async def _messages(self, request: AdminRequest, frame: Frame) -> Reply:
@@ -278,89 +282,6 @@ class OperatorSite:
         accounts, routes = list(self._daemon.config.accounts), self._daemon.flow.routes
         content = configuration_views.configuration_page(last, accounts, routes, asked, explained)
         return _page(frame, "Configuration", "/page/configuration", *content)
-
-    # Actions
-
-    async def _ask(self, request: AdminRequest, frame: Frame, kind: str, name: str, action: str) -> Reply:
-        if not request.user.may("act"):
-            # The form would be refused, too. It is better to say so before somebody fills it in.
-            raise Refusal(f"this needs the role act; {request.user.name} has the role {request.user.role}", 403)
-        asked = QUESTIONS[kind, action]
-        text: Content = asked.text
-        if action == "replay":
-            count = (await self._actions.replay(name, ReplayRequest(dry_run=True), request.actor)).count
-            text = f"These are {count:,} notifications. {asked.text}"
-        fields: dict[str, str] = {}
-        if action == "purge":
-            purged = await self._purge(kind, name, PurgeRequest(dry_run=True), request.actor)
-            text = f"{purged.count:,} messages wait. {asked.text}"
-            if purged.route:
-                text = f"The route is for {purged.route}. {text}"
-                fields["route"] = purged.route
-        here, back = path_of(kind), path_of(kind, name)
-        if kind == "routes":
-            here = back = path_of("configuration")
-        elif action == "dismiss":
-            back = path_of("receipts")
-        controls = [minutes_field()] if action == "trace" else []
-        card = question(frame, text, asked.words, path_of(kind, name, action), back, fields, controls)
-        return _page(frame, asked.title.format(name), here, card)
-
-    async def _act(self, kind: str, name: str, action: str, reason: str, request: AdminRequest) -> Flash | Told:
-        actions, by = self._actions, request.actor
-        if action == "trace":
-            return await self._trace("carrier" if kind == "carriers" else "account", name, reason, request)
-        if kind == "traces":
-            view = await actions.end_trace(name, reason, by)
-            return Flash(good=True, text=f"Trace {view.number} has ended.")
-        if (kind, action) == ("accounts", "replay"):
-            count = (await actions.replay(name, ReplayRequest(reason=reason), by)).count
-            return Flash(good=True, text=f"{count:,} notifications of {name} will be sent again.")
-        if action == "purge":
-            wanted = PurgeRequest(reason=reason, route=request.fields.get("route", ""))
-            purged = await self._purge(kind, name, wanted, by)
-            sent = f" {purged.left:,} were sent meanwhile." if purged.left else ""
-            return Flash(good=True, text=f"{purged.count:,} messages have ended.{sent}")
-        if kind == "messages":
-            found = await self._search.with_id(name)
-            if not found:
-                raise Refusal(f"no message has the id {name}")
-            replay = ReplayRequest(ids=[id_text(found[0].id)], reason=reason)
-            count = (await actions.replay(found[0].account, replay, by)).count
-            said = "will be sent again" if count else "can't be sent again: the message is no longer in memory"
-            return Flash(good=bool(count), text=f"The notification {said}.")
-        does: dict[tuple[str, str], Callable[[str, str, Actor], Awaitable[str]]] = {
-            ("carriers", "hold"): actions.hold,
-            ("carriers", "resume"): actions.resume,
-            ("carriers", "unbind"): actions.unbind_carrier,
-            ("carriers", "dismiss"): actions.dismiss_evidence,
-            ("accounts", "unbind"): actions.unbind,
-            ("accounts", "suspend"): actions.suspend,
-            ("accounts", "unsuspend"): actions.unsuspend,
-            ("accounts", "url-off"): actions.url_off,
-            ("accounts", "url-on"): actions.url_on,
-        }
-        said = await does[kind, action](name, reason, by)
-        return Flash(good=True, text=f"{said}.")
-
-    async def _trace(self, kind: Kind, name: str, reason: str, request: AdminRequest) -> Told:
-        text = request.fields.get("minutes", "")
-        if not text.isdecimal():
-            raise Refusal("say for how many minutes", 422)
-        view = await self._actions.trace(kind, name, TraceRequest(minutes=float(text), reason=reason), request.actor)
-        return Told(Flash(good=True, text=f"{name} is being traced."), path_of("traces", str(view.number)))
-
-    async def _purge(self, kind: str, name: str, wanted: PurgeRequest, by: Actor) -> Purged:
-        actions = self._actions
-        does = {"carriers": actions.purge_carrier, "accounts": actions.purge_account, "routes": actions.purge_route}
-        return await does[kind](name, wanted, by)
-
-    async def _reload(self, reason: str, by: Actor) -> Flash:
-        result = await self._actions.reload(reason, by)
-        if result.problems:
-            return Flash(good=False, text="The file was refused, and the old configuration holds.")
-        count = sum(change.live for change in result.changes)
-        return Flash(good=True, text=f"{count} changes were applied.")
 
 
 def _stands_by(look: Overview) -> bool:

@@ -14,6 +14,7 @@ from relay.cluster.membership import ClusterState
 from relay.config.changes import ReloadResult
 from relay.history.history import History as MessageHistory
 from relay.operator.actions import Reloads
+from relay.operator.balances import use_look
 from relay.operator.health import Readiness, Watched, readiness
 from relay.operator.last_hour import STEP_SECONDS, History
 from relay.operator.looks import AccountLook, CarrierLook
@@ -239,6 +240,7 @@ class Observer:
             suspended=daemon.accounts.is_suspended(name),
             kept=daemon.flow.suspended.count(name),
             failure_share=failed / (told + failed) if told + failed else None,
+            use=use_look(daemon.flow, name, now),
         )
 
 

@@ -15,6 +15,8 @@ from tests.fakes import submit_body
 from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 
 MISSING = what_is_missing()
+#: An account with a quota, and a balance that lasts for ever.
+PREPAID = {"prices": "free", "prepaid": True, "quota": {"daily": 1000, "monthly": 10_000}}
 
 
 def in_reactor(sending: Coroutine[Any, Any, Any]) -> None:
@@ -27,14 +29,17 @@ class OperatorPageTests(IntegrationTestCase):
     if MISSING:
         skip = MISSING
 
-    async def start(self, orphan_seconds: float = 600.0, **simulated: Any) -> Relay:
+    async def start(
+        self, orphan_seconds: float = 600.0, account: dict[str, Any] | None = None, **simulated: Any
+    ) -> Relay:
         self.simulated = await self.simulator(**simulated)
         self.receiver = await self.webhooks()
         relay = await self.relay(
-            accounts={"acme": smpp_account(notification_url=self.receiver.url)},
+            accounts={"acme": smpp_account(notification_url=self.receiver.url, **(account or {}))},
             carriers={"tier1": smpp_carrier(self.simulated.port)},
             routes=[{"carriers": ["tier1"]}],
             limits={"orphan_seconds": orphan_seconds},
+            prices={"free": {"currency": "EUR", "by_prefix": {"": 0}}},
         )
         await until("the relay has bound", lambda: "carrier_bound" in relay.log())
         return relay
@@ -98,6 +103,28 @@ class OperatorPageTests(IntegrationTestCase):
             page.follow("Audit")
             page.until("it is shown", lambda: page.heading() == "Audit")
             self.assertRegex(page.text("#audit"), r"(?s)resume tier1.*hold tier1 they asked us to")
+
+        await self.drive(relay, script, javascript=False)
+
+    async def test_a_balance_is_topped_up_without_javascript_after_a_question(self) -> None:
+        relay = await self.start(account=PREPAID)
+
+        def script(page: Browser) -> None:
+            page.go("/page/accounts/acme")
+            page.follow("Top up")
+            page.until("it asks for the amount", lambda: page.heading() == "Top up acme?")
+            page.fill("amount", "twelve")
+            page.press("Go on")
+            page.until("it is refused", lambda: page.has("#amount-problem"))
+            page.fill("amount", "12.50")
+            page.press("Go on")
+            page.until("it asks whether it is right", lambda: page.has("#reason"))
+            self.assertIn("Balance then\n12.50 EUR", page.text(".facts"))
+            page.fill("reason", "paid by bank")
+            page.press("Add to the balance")
+            page.until("it is said", lambda: page.has(".notice"))
+            self.assertEqual("12.50 EUR added; the balance of acme is 12.50 EUR.", page.text(".notice"))
+            self.assertIn("paid by bank", page.text("#top-ups"))
 
         await self.drive(relay, script, javascript=False)
 
@@ -246,11 +273,12 @@ class OperatorPageTests(IntegrationTestCase):
         await until("it is unbound", lambda: self.simulated.carrier.bound_sessions == 0)
 
     async def test_every_page_is_accessible_and_never_wider_than_its_window(self) -> None:
-        relay = await self.start()
+        relay = await self.start(account=PREPAID)
         self.receiver.status = 500
         [message_id, *_] = await self.send(relay, 5)
         paths = ("/", "/?span=week", "/page/carriers", "/page/carriers/tier1", "/page/carriers/tier1/hold",
-                 "/page/accounts", "/page/accounts/acme", "/page/messages?account=acme",
+                 "/page/accounts", "/page/accounts/acme", "/page/accounts/acme/top-up?amount=x",
+                 "/page/accounts/acme/top-up?amount=5&key=a", "/page/messages?account=acme",
                  f"/page/messages/{message_id}", "/page/receipts", "/page/audit",
                  "/page/configuration?account=acme&to=447700900123", "/page/configuration/reload")  # fmt: skip
         axe = Path(AXE).read_text() if Path(AXE).exists() else ""

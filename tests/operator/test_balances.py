@@ -1,8 +1,13 @@
 """What operators see of an account's balance, who may top it up, and what a top-up does."""
 
 import json
+import re
+from io import StringIO
 from typing import Any
+from urllib.parse import urlencode
 
+from relay.cli.command_parser import Paint
+from relay.cli.status import report
 from relay.config.model import Account, AdminUser, PriceTable, Quota, Role
 from relay.config.password_hash import hash_password
 from relay.operator.actions import OperatorActions
@@ -12,10 +17,12 @@ from relay.operator.metrics import Metrics
 from relay.operator.overview import Observer
 from relay.store.table.records import AccountTotals
 from relay.values.amounts import UNIT
+from relay.values.charge import TopUp
 from relay.values.secret import Secret
 from tests.operator.operated import OperatedDaemon
 from tests.operator.test_admin_pages import PagesTestCase
 from tests.operator.test_admin_site import AdminSiteTestCase, basic
+from tests.operator.test_operator_site import SiteTestCase
 
 PAID = {"amount": "12.50", "key": "invoice-7", "reason": "paid by bank"}
 
@@ -69,6 +76,78 @@ class BalanceCallTests(PagesTestCase):
         self.assertEqual(404, self.ask("GET", "/accounts/nobody/balance")[0])
         self.assertEqual(404, self.ask("GET", "/accounts/acme")[0])
 
+    def test_the_status_has_columns_for_balances_and_quotas_only_if_an_account_has_any(self) -> None:
+        self.daemon.store.ledger.restore(AccountTotals("acme", 0, 0, 0, {"EUR": 12 * UNIT}))
+        look = self.ask("GET", "/status")[1]
+        self.assertIsNone(look["accounts"][1]["use"])
+        use = look["accounts"][0]["use"]
+        self.assertEqual(("12.00", "EUR", 10), (use["balance"], use["currency"], use["messages_left"]))
+        text = report(look, Paint(StringIO()))
+        self.assertRegex(text, r"given up +balance +quota left +notification URL")
+        self.assertRegex(text, r"acme .* 12\.00 EUR +10 +-")
+        self.assertRegex(text, r"quiet .* - +- +-")
+        self.daemon.flow.charging.replace({"acme": Account(quota=Quota(daily=10))}, {})
+        self.assertNotIn("balance", report(self.ask("GET", "/status")[1], Paint(StringIO())))
+        self.daemon.flow.charging.replace({}, {})
+        self.assertNotIn("quota", report(self.ask("GET", "/status")[1], Paint(StringIO())))
+
+
+class BalancePageTests(SiteTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        charged(self.daemon)
+
+    def test_the_page_of_an_account_shows_its_balance_its_quota_and_its_top_ups(self) -> None:
+        top_up = TopUp("acme", "invoice-7", 5 * UNIT, "EUR", 1000.0, "alice", "paid by bank")
+        self.daemon.store.ledger.top_up(top_up)
+        shown = self.shown("/page/accounts/acme")
+        self.assertIn("Balance and quota Balance 5.00 EUR Today 0 of 10 messages, 10 left begins anew 02 Jan", shown)
+        self.assertIn("01 Jan 1970 00:16 :40 5.00 EUR invoice-7 alice paid by bank", shown)
+        self.assertNotIn("alance", self.shown("/page/accounts/quiet"))
+        self.assertIn("quiet is not prepaid", self.shown("/page/accounts/quiet/top-up", 404).lower())
+
+    def test_a_top_up_is_done_after_a_question_that_shows_the_balance_before_and_after(self) -> None:
+        form = self.reply("GET", "/page/accounts/acme/top-up").body.decode()
+        self.assertIn('<form method="get" action="/page/accounts/acme/top-up"', form)
+        (key,) = re.findall(r'name="key" [^>]*value="([^"]+)"|value="([^"]+)"[^>]* name="key"', form)
+        path = "/page/accounts/acme/top-up?" + urlencode({"amount": "12.5", "key": "".join(key)})
+        self.assertIn("Amount 12.50 EUR", self.shown(path))
+        self.assertIn("Balance now 0.00 EUR Balance then 12.50 EUR", self.shown(path))
+        self.assertEqual([], self.daemon.store.top_ups("acme"))
+        page = self.reply("GET", path).body.decode()
+        fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
+        done = self.reply("POST", "/page/accounts/acme/top-up", fields | {"reason": "paid by bank"})
+        shown = self.shown(dict(done.headers)["Location"])
+        self.assertIn("12.50 EUR added; the balance of acme is 12.50 EUR.", shown)
+        self.assertIn("operator paid by bank", shown)
+        # The browser's back button, and the form once more.
+        self.assertIn("This key was used before", self.shown(path))
+        self.assertIn("Balance now 12.50 EUR Balance then 12.50 EUR", self.shown(path))
+        done = self.reply("POST", "/page/accounts/acme/top-up", fields)
+        self.assertIn("Nothing was changed: this key was used before", self.shown(dict(done.headers)["Location"]))
+        self.assertEqual(1, len(self.daemon.store.top_ups("acme")))
+        self.assertIn("add 12.50 EUR to the balance of acme", self.shown("/page/audit"))
+
+    def test_a_wrong_amount_or_key_is_said_beside_its_field_which_keeps_its_value(self) -> None:
+        self.daemon.store.ledger.top_up(TopUp("acme", "used", UNIT, "EUR", 1000.0))
+        for amount, key, field, said in (
+            ("five", "a", "amount", "&#x27;five&#x27; is no amount"),
+            ("0", "a", "amount", "The amount is 0"),
+            ("5", "a b", "key", "The key must have 1 to 100"),
+            ("5", "used", "key", "The key used was used on"),
+        ):
+            path = "/page/accounts/acme/top-up?" + urlencode({"amount": amount, "key": key})
+            page = self.reply("GET", path).body.decode().replace("'", "&#x27;")
+            self.assertIn(f'id="{field}-problem" class="wrong" role="alert">{said}', page)
+            self.assertIn(f'value="{key}"', page)
+            self.assertNotIn("Add to the balance", page)
+        for fields in ({"amount": "5", "key": ""}, {"amount": "five", "key": "b"}):
+            token = re.findall(
+                r'name="csrf" value="([^"]+)"', self.reply("GET", "/page/carriers/tier1/hold").body.decode()
+            )
+            done = self.reply("POST", "/page/accounts/acme/top-up", {"csrf": token[0]} | fields)
+            self.assertIn("Refused: ", self.shown(dict(done.headers)["Location"]))
+
 
 class RoleTests(AdminSiteTestCase):
     """The calls about balances, as users of each role."""
@@ -115,3 +194,11 @@ class RoleTests(AdminSiteTestCase):
         status, _, body = self.ask(f"GET {path}", self.login("act"))
         self.assertEqual(200, status)
         self.assertIn("<form", body)
+
+    def test_view_sees_the_balance_on_the_page_but_no_button_to_top_it_up(self) -> None:
+        for role, shown in (("view", False), ("act", True)):
+            _, _, body = self.ask("GET /page/accounts/acme", self.login(role))  # type: ignore[arg-type]
+            self.assertIn("Balance and quota", body)
+            self.assertEqual(shown, "Top up" in body, role)
+            status, _, _ = self.ask("GET /page/accounts/acme/top-up", self.login(role))  # type: ignore[arg-type]
+            self.assertEqual(200 if shown else 403, status)
