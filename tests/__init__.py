@@ -26,6 +26,9 @@ _NOT_INHERITED = {
 _PYTHON = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONPYCACHEPREFIX"}
 
 
+#: Set where Hypothesis draws the same examples each time. trial's workers inherit it, for CI itself is taken from them.
+_SAME_EXAMPLES = "RELAY_TESTS_SAME_EXAMPLES"
+
 #: Set once it is done: a process that a test starts keeps what the test has given it.
 _SETTLED = "RELAY_TESTS_SETTLED"
 
@@ -50,15 +53,19 @@ def _settle_environment() -> None:
 def _settle_hypothesis() -> None:
     """Nothing that depends on the machine's speed fails a test; a failure prints how to have it again.
 
-    The rest is Hypothesis's own, which draws the same examples each time where the variable CI is set.
+    In CI the examples are the same each time, so that no change is refused for a fault of another one. A developer's
+    are new each time: those find the faults.
     """
+    if "CI" in os.environ:
+        os.environ[_SAME_EXAMPLES] = "1"
+    basis = settings.get_profile("ci" if _SAME_EXAMPLES in os.environ else "default")
     settings.register_profile(
-        "tests", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+        "tests", basis, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
     )
     settings.load_profile("tests")
 
 
-# Hypothesis has read CI when it was imported.
+# The environment comes second, for it takes CI away.
 _settle_hypothesis()
 _settle_environment()
 # For every test that waits for a Deferred. trial's own are two minutes.
