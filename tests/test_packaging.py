@@ -2,10 +2,8 @@
 
 import configparser
 import importlib.util
-import os
 import re
 import subprocess
-import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -160,23 +158,3 @@ class SummaryTests(SynchronousTestCase):
     def test_a_verdict_that_a_test_printed_itself_does_not_count(self) -> None:
         text = "PASSED (successes=99)\nRan 2 tests in 1s\n\nFAILED (failures=1, successes=1)\n"
         self.assertEqual(self.count(text), (1, 1))
-
-
-class SameExamplesTests(SynchronousTestCase):
-    """Which examples Hypothesis draws."""
-
-    def drawn_alike(self, **variables: str) -> bool:
-        """Whether a worker of trial's draws the same examples each time, in a run started with the variables."""
-        profile = "import tests; from hypothesis import settings; print(settings.default.derandomize)"
-        worker = f"import tests, subprocess, sys; subprocess.run([sys.executable, '-c', {profile!r}], check=True)"
-        kept = {"PATH": os.environ["PATH"], **variables}
-        run = subprocess.run(
-            [sys.executable, "-c", worker], cwd=ROOT, env=kept, check=True, capture_output=True, timeout=HUNG_SECONDS
-        )
-        return run.stdout.strip() == b"True"
-
-    def test_they_are_the_same_in_each_run_of_ci(self) -> None:
-        self.assertTrue(self.drawn_alike(CI="true"))
-
-    def test_they_are_new_in_each_run_of_a_developer(self) -> None:
-        self.assertFalse(self.drawn_alike())

@@ -23,6 +23,13 @@ from tests.history.keeping import HistoryCase, times_of, without_times
 from tests.store.test_journal_store_histories import History, failover_histories, histories
 from tests.stores import DAY, NOW, all_rows, at_once, message, message_id, receipt, submitted
 
+#: Operations on the store; after which of them the history catches up; and after which both are opened again.
+courses = (
+    st.one_of(histories, failover_histories),
+    st.sets(st.integers(0, 40)),
+    st.sets(st.integers(0, 40), max_size=2),
+)
+
 
 class FollowingTests(HistoryCase):
     """Whatever becomes of a message, the history says of it what the store says."""
@@ -147,12 +154,13 @@ class FollowingTests(HistoryCase):
         self.assert_as_the_store(view)
 
     @settings(max_examples=40)
-    @given(
-        st.one_of(histories, failover_histories), st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40), max_size=2)
-    )
+    @given(*courses)
     def test_after_any_course_of_events_it_says_what_the_store_says(
         self, history: list[Any], looks: set[int], restarts: set[int]
     ) -> None:
+        self.assert_it_says_what_the_store_says(history, looks, restarts)
+
+    def assert_it_says_what_the_store_says(self, history: list[Any], looks: set[int], restarts: set[int]) -> None:
         self.setUp()
         player = History(self.store, self.clock)
         for place, operation in enumerate(history):

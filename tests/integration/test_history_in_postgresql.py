@@ -3,6 +3,8 @@
 import contextlib
 from typing import Any, cast
 
+from hypothesis import given, settings
+
 from relay.history.history_query import HistoryQuery
 from relay.history.history_search import HistorySearch
 from relay.history.history_source import HistoryConnection, HistorySource, SearchTimedOut
@@ -69,6 +71,14 @@ class InPostgresql(HistoryCase):
 
 class FollowingTests(InPostgresql, test_history_writer.FollowingTests):
     """As in a file."""
+
+    # Hypothesis refuses one property that is tested by two classes.
+    @settings(max_examples=40)
+    @given(*test_history_writer.courses)
+    def test_after_any_course_of_events_it_says_what_the_store_says(
+        self, history: list[Any], looks: set[int], restarts: set[int]
+    ) -> None:
+        self.assert_it_says_what_the_store_says(history, looks, restarts)
 
 
 class CrashTests(InPostgresql, test_history_writer.CrashTests):
