@@ -26,13 +26,13 @@ _HEADS = (
 )  # fmt: skip
 
 
-def accounts_table(accounts: Iterable[AccountLook], owed: Mapping[str, Owed], since: Content) -> Tag:
+def accounts_table(frame: Frame, accounts: Iterable[AccountLook], owed: Mapping[str, Owed], since: Content) -> Tag:
     """Makes the table of all accounts.
 
     :param owed: what each account is owed.
     :param since: says since when the counts are.
     """
-    rows = (_row(account, owed.get(account.name, Owed())) for account in accounts)
+    rows = (_row(frame, account, owed.get(account.name, Owed())) for account in accounts)
     return el(
         "section",
         grid("accounts", "Accounts", _HEADS, rows, "The configuration has no account."),
@@ -42,7 +42,7 @@ def accounts_table(accounts: Iterable[AccountLook], owed: Mapping[str, Owed], si
     )  # fmt: skip
 
 
-def _row(account: AccountLook, owed: Owed) -> Sequence[Content]:
+def _row(frame: Frame, account: AccountLook, owed: Owed) -> Sequence[Content]:
     refused = ", ".join(f"{count:,} {status}" for status, count in account.refused.items())
     share = account.failure_share
     suspended = el("div", word("suspended", "bad")) if account.suspended else None
@@ -60,7 +60,7 @@ def _row(account: AccountLook, owed: Owed) -> Sequence[Content]:
         number(account.given_up, "bad" if account.given_up else ""),
         el("td", percent(share), class_=f"number {kind}".strip()),
         el("td", url_of(account), class_="wide"),
-        el("td", *actions_of(account)),
+        el("td", *actions_of(frame, account)),
     )
 
 
@@ -76,27 +76,27 @@ def url_of(account: AccountLook) -> list[Content]:
     return [account.url]
 
 
-def actions_of(account: AccountLook) -> list[Content]:
-    """Makes the links to the actions that an account's state allows."""
+def actions_of(frame: Frame, account: AccountLook) -> list[Content]:
+    """Makes the links to the actions that an account's state and the user's role allow."""
     made: list[Content] = []
     if account.suspended:
-        made.append(action_link("End suspension", "accounts", account.name, "unsuspend"))
+        made.append(action_link(frame, "End suspension", "accounts", account.name, "unsuspend"))
     if account.url_off:
-        made.append(action_link("Switch on", "accounts", account.name, "url-on"))
+        made.append(action_link(frame, "Switch on", "accounts", account.name, "url-on"))
     elif account.url:
-        made.append(action_link("Switch off", "accounts", account.name, "url-off"))
+        made.append(action_link(frame, "Switch off", "accounts", account.name, "url-off"))
     if account.binds:
-        made.append(action_link("Unbind", "accounts", account.name, "unbind"))
-    made.append(action_link("Resend", "accounts", account.name, "replay"))
+        made.append(action_link(frame, "Unbind", "accounts", account.name, "unbind"))
+    made.append(action_link(frame, "Resend", "accounts", account.name, "replay"))
     return made
 
 
-def _suspend(account: AccountLook) -> list[Content]:
+def _suspend(frame: Frame, account: AccountLook) -> list[Content]:
     made: list[Content] = [
-        action_link("Purge queued messages", "accounts", account.name, "purge"),
-        action_link("Trace", "accounts", account.name, "trace"),
+        action_link(frame, "Purge queued messages", "accounts", account.name, "purge"),
+        action_link(frame, "Trace", "accounts", account.name, "trace"),
     ]
-    return made if account.suspended else [*made, action_link("Suspend", "accounts", account.name, "suspend")]
+    return made if account.suspended else [*made, action_link(frame, "Suspend", "accounts", account.name, "suspend")]
 
 
 def use_cards(frame: Frame, account: str, found: Statement, top_ups: Sequence[TopUp]) -> Tag:
@@ -118,16 +118,17 @@ def use_cards(frame: Frame, account: str, found: Statement, top_ups: Sequence[To
         )
         for t in top_ups[:_TOP_UPS_SHOWN]
     )
-    button = el("div", action_link("Top up", "accounts", account, "top-up"), class_="buttons")
+    button = action_link(frame, "Top up", "accounts", account, "top-up")
     return el(
         "div",
-        card(use_title(found), use, button if frame.may_act else None),
+        card(use_title(found), use, None if button is None else el("div", button, class_="buttons")),
         card("Latest top-ups", grid("top-ups", "Latest top-ups", _TOP_UP_HEADS, rows, "There is none yet.")),
         class_="pair",
     )
 
 
 def account_page(
+    frame: Frame,
     account: AccountLook,
     owed: Owed,
     given_up: int,
@@ -175,7 +176,14 @@ def account_page(
     own = search_link("Its messages", account=account.name)
     waiting = search_link("Messages whose notification is owed", account=account.name, notification="owed")
     return [
-        el("div", *actions_of(account), *_suspend(account), " ", el("span", own, " · ", waiting), class_="buttons"),
+        el(
+            "div",
+            *actions_of(frame, account),
+            *_suspend(frame, account),
+            " ",
+            el("span", own, " · ", waiting),
+            class_="buttons",
+        ),
         el("div", card("Messages", intake), card("Notifications", told), class_="pair"),
         use,
         el("p", "Counts are ", since, ".", class_="hint"),

@@ -60,9 +60,9 @@ class ActionForms:
 
         :param kind: with `action`, a key of `QUESTIONS`.
         """
-        if not request.user.may("act"):
+        if said := frame.why_not(kind, name, action):
             # The form would be refused, too. It is better to say so before somebody fills it in.
-            raise Refusal(f"this needs the role act; {request.user.name} has the role {request.user.role}", 403)
+            raise Refusal(said, 503 if frame.stands_by else 403)
         asked = QUESTIONS[kind, action]
         if action == "top-up":
             return Asked(asked.title.format(name), path_of(kind), [self._ask_top_up(request, frame, name)])

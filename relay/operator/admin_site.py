@@ -14,14 +14,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from relay.config.model import Limits, Role
+from relay.config.model import Limits
 from relay.http.api_request import ApiRequest
 from relay.http.api_request import Reply as HttpReply
 from relay.http.forwarded import TrustedProxies
 from relay.http.message_requests import FORMS
 from relay.http.problems import Problem
 from relay.http.site import NO_PROXIES, ApiSite
-from relay.operator.operator_logins import USER, Actor, LoginRefused, Operator, OperatorLogins
+from relay.operator.operator_logins import USER, Actor, LoginRefused, Operator, OperatorLogins, role_for
 from relay.runtime.fair_turns import FairTurns
 
 #: The largest body of a request. It has only a reason, or a list of ids.
@@ -134,11 +134,8 @@ class AdminRoot:
         if not reads and request.header(ACTION_HEADER.encode()) is None and not _is_form(request):
             return text_reply(f"Requests that change something need the header {ACTION_HEADER}.", 403)
         path = [unquote_to_bytes(element).decode("utf-8", "replace") for element in request.path.split(b"/")[1:]]
-        needed: Role = "view" if reads else "configure" if "configuration" in path[:2] else "act"
-        if not user.may(needed):
-            return text_reply(
-                f"{user.name} has the role {user.role}. This needs the role {needed} in admin.users.", 403
-            )
+        if said := user.lacks(role_for(path, reads=reads)):
+            return text_reply(said, 403)
         return self._page(request, path, user)
 
     async def _write_when_done(self, request: ApiRequest, reply: Awaitable[Reply]) -> None:

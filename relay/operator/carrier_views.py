@@ -8,7 +8,7 @@ from twisted.web.template import Tag
 
 from relay.account_pages.html import Content, card, duration, el, facts
 from relay.operator.looks import CarrierLook
-from relay.operator.operator_html import action_link, grid, link, number, percent, search_link, word
+from relay.operator.operator_html import Frame, action_link, grid, link, number, percent, search_link, word
 
 _HEADS = (
     "Carrier", "State", "Binds", "Rate", "Window", "Queue", "Taken", "Refused", "Receipts", "Matched", "Orphans",
@@ -29,21 +29,22 @@ def state_of(carrier: CarrierLook) -> Tag:
     return word("partly up", "some") if carrier.bound < carrier.wanted else word("up", "good")
 
 
-def carriers_table(carriers: Iterable[CarrierLook], since: Content) -> Tag:
+def carriers_table(frame: Frame, carriers: Iterable[CarrierLook], since: Content) -> Tag:
     """Makes the table of all carriers.
 
     :param since: says since when the counts are.
     """
+    rows = (_row(frame, carrier) for carrier in carriers)
     return el(
         "section",
-        grid("carriers", "Carriers", _HEADS, map(_row, carriers), "The configuration has no carrier."),
+        grid("carriers", "Carriers", _HEADS, rows, "The configuration has no carrier."),
         el("p", "Counts are ", since, ". Rates are of the last ten seconds, refused shares of the last hour.",
            class_="hint"),
         class_="card",
     )  # fmt: skip
 
 
-def _row(carrier: CarrierLook) -> Sequence[Content]:
+def _row(frame: Frame, carrier: CarrierLook) -> Sequence[Content]:
     receipts = carrier.receipts
     limit = f" of {carrier.rate_limit:g}" if carrier.rate_limit else ""
     remarks = "wide" if carrier.last_error or carrier.draining else "nought"
@@ -65,7 +66,7 @@ def _row(carrier: CarrierLook) -> Sequence[Content]:
         el("td", percent(carrier.delivered_share), class_="number"),
         el("td", median(carrier.receipt_seconds), class_="number"),
         el("td", carrier.last_error, _removed(carrier), class_=remarks),
-        el("td", *actions_of(carrier)),
+        el("td", *actions_of(frame, carrier)),
     )
 
 
@@ -79,17 +80,17 @@ def _removed(carrier: CarrierLook) -> Tag | None:
     return el("div", said)
 
 
-def actions_of(carrier: CarrierLook) -> list[Content]:
-    """Makes the links to the actions that a carrier's state allows."""
+def actions_of(frame: Frame, carrier: CarrierLook) -> list[Content]:
+    """Makes the links to the actions that a carrier's state and the user's role allow."""
     if carrier.draining:
-        return [action_link("Unbind now", "carriers", carrier.name, "unbind")]
+        return [action_link(frame, "Unbind now", "carriers", carrier.name, "unbind")]
     if carrier.held:
-        return [action_link("Resume", "carriers", carrier.name, "resume")]
-    return [action_link("Hold", "carriers", carrier.name, "hold")]
+        return [action_link(frame, "Resume", "carriers", carrier.name, "resume")]
+    return [action_link(frame, "Hold", "carriers", carrier.name, "hold")]
 
 
-def _purge(carrier: CarrierLook) -> list[Content]:
-    return [action_link("Purge queue", "carriers", carrier.name, "purge")] if carrier.queued else []
+def _purge(frame: Frame, carrier: CarrierLook) -> list[Content]:
+    return [action_link(frame, "Purge queue", "carriers", carrier.name, "purge")] if carrier.queued else []
 
 
 def median(seconds: float) -> str:
@@ -97,7 +98,7 @@ def median(seconds: float) -> str:
     return "–" if not seconds else "very long" if seconds < 0 else duration(seconds)
 
 
-def carrier_page(carrier: CarrierLook, receipts_out: int | None, since: Content) -> list[Content]:
+def carrier_page(frame: Frame, carrier: CarrierLook, receipts_out: int | None, since: Content) -> list[Content]:
     """Makes the content of a carrier's own page.
 
     :param receipts_out: parts that the carrier took and whose receipt has not come; None: unknown.
@@ -151,9 +152,9 @@ def carrier_page(carrier: CarrierLook, receipts_out: int | None, since: Content)
     return [
         el(
             "div",
-            *actions_of(carrier),
-            *_purge(carrier),
-            action_link("Trace", "carriers", carrier.name, "trace"),
+            *actions_of(frame, carrier),
+            *_purge(frame, carrier),
+            action_link(frame, "Trace", "carriers", carrier.name, "trace"),
             " ",
             _messages(carrier.name),
             class_="buttons",

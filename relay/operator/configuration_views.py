@@ -21,6 +21,7 @@ _ROUTE_FIELDS = (
 
 
 def configuration_page(
+    frame: Frame,
     last: ReloadResult | None,
     accounts: Sequence[str],
     routes: Routes,
@@ -33,6 +34,7 @@ def configuration_page(
     :param asked: what the form about a route was sent with.
     :param explained: the answer to it; a text: what is wrong with it; None: nothing was asked.
     """
+    shown = (_route(frame, route) for route in routes.compiled)
     return [
         card(
             "The configuration file",
@@ -42,14 +44,14 @@ def configuration_page(
             el("p", "The next page says what a reload would change, and asks before it does it.", class_="hint"),
         ),
         card("Which carriers a message would go to", _route_form(accounts, asked), *_explained(explained)),
-        card("Routes", grid("routes", "Routes", _ROUTE_HEADS, map(_route, routes.compiled), "There is no route.")),
+        card("Routes", grid("routes", "Routes", _ROUTE_HEADS, shown, "There is no route.")),
     ]  # fmt: skip
 
 
-def _route(route: CompiledRoute) -> Sequence[Content]:
+def _route(frame: Frame, route: CompiledRoute) -> Sequence[Content]:
     carriers = ", then ".join(place if isinstance(place, str) else " or ".join(place) for place in route.route.carriers)
-    purge = action_link("Purge", "routes", str(route.index), "purge")
-    purge.attributes["aria-label"] = f"Purge the messages of routes[{route.index}]"
+    label = f"Purge the messages of routes[{route.index}]"
+    purge = action_link(frame, "Purge", "routes", str(route.index), "purge", label=label)
     return f"routes[{route.index}]", el("td", words(route.route), class_="wide"), carriers, el("td", purge)
 
 
@@ -108,9 +110,13 @@ def reload_page(frame: Frame, result: ReloadResult) -> list[Content]:
                 ),
             )
         ]
+    if said := frame.why_not("configuration", "reload"):
+        last = card("The file is right", el("p", said), el("p", el("a", "Back", href=back, class_="button")))
+    else:
+        last = question(frame, "The file is right.", "Reload", path_of("configuration", "reload"), back)
     return [
         card("What a reload would change", *_changes(result.changes)),
-        question(frame, "The file is right.", "Reload", path_of("configuration", "reload"), back),
+        last,
     ]
 
 

@@ -11,6 +11,7 @@ from twisted.web.template import Tag
 
 from relay.account_pages.html import Content, button, document, el, notice, titled, top
 from relay.account_pages.page_values import Flash
+from relay.operator.operator_logins import Operator, role_for
 
 #: The pages: path, name.
 NAVIGATION: Final = (
@@ -33,16 +34,23 @@ class Frame(NamedTuple):
     :ivar stands_by: whether another relay of the cluster works.
     :ivar troubles: how many things are wrong.
     :ivar flash: a message about the action that was just done.
-    :ivar may_act: whether the user's role allows actions.
     """
 
     token: str
     ready: bool
     troubles: int
-    user: str
+    user: Operator
     flash: Flash | None = None
     stands_by: bool = False
-    may_act: bool = True
+
+    def why_not(self, *elements: str) -> str:
+        """Says why the user can't do the action of a page; "": the user can.
+
+        :param elements: the path of the page, without `/page/`.
+        """
+        if self.stands_by:
+            return "Another relay of the cluster works. Do it there."
+        return self.user.lacks(role_for(["page", *elements], reads=False))
 
 
 def operator_page(frame: Frame, title: str, here: str, *content: Content) -> Tag:
@@ -59,32 +67,40 @@ def operator_page(frame: Frame, title: str, here: str, *content: Content) -> Tag
         f"{title} · SMS relay",
         *top(NAVIGATION, here, "Pages", me),
         titled(title, None if frame.flash is None else notice(frame.flash), *content),
-        el("footer", el("span", "Times are UTC.", id="zone"), el("span", f"You are {frame.user}."),
+        el("footer", el("span", "Times are UTC.", id="zone"), el("span", _who(frame.user)),
            el("a", "Metrics", href="/metrics"), el("a", "Health", href="/health/ready")),
         head=(el("link", rel="stylesheet", href="/page.css"), el("script", src="/page.js", defer=True)),
         class_="operator",
     )  # fmt: skip
 
 
+def _who(user: Operator) -> str:
+    """Says who looks. A user who may not do everything also learns why there are no buttons."""
+    if user.may("configure"):
+        return f"You are {user.name}."
+    may = "look at everything and change nothing" if user.role == "view" else "do everything but configure"
+    return f"You are {user.name}. Your role is {user.role}: you may {may}."
+
+
 def grid(identity: str, caption: str, heads: Sequence[str], rows: Iterable[Sequence[Content]], empty: str) -> Tag:
     """Makes a table that is drawn again while somebody looks. In a narrow window each row is a list of its cells.
 
     :param identity: the id of the element.
-    :param heads: the names of the columns; "" for one of buttons.
+    :param heads: the names of the columns; "" for one of buttons. That is left out if the user has no button in it.
     :param rows: the cells of each row: a text, a `td` or any other content.
     """
-    body = [
-        el("tr", *(_cell(cell, heads[number], first=not number) for number, cell in enumerate(row))) for row in rows
-    ]
-    if not body:
+    cells = list(rows)
+    if not cells:
         return el("div", el("p", empty, class_="empty"), id=identity, data_live=True)
+    columns = [at for at, head in enumerate(heads) if head or any(_is_filled(row[at]) for row in cells)]
+    body = [el("tr", *(_cell(row[at], heads[at], first=not at) for at in columns)) for row in cells]
     return el(
         "div",
         el(
             "table",
             el("caption", caption, class_="unseen"),
             el("thead", el("tr", *(el("th", head or el("span", "Actions", class_="unseen"), scope="col")
-                                   for head in heads))),
+                                   for head in (heads[at] for at in columns)))),
             el("tbody", *body),
             class_="grid",
         ),
@@ -95,6 +111,10 @@ def grid(identity: str, caption: str, heads: Sequence[str], rows: Iterable[Seque
         role="region",
         aria_label=caption,
     )  # fmt: skip
+
+
+def _is_filled(cell: Content) -> bool:
+    return bool(cell.children) if isinstance(cell, Tag) else bool(cell)
 
 
 def _cell(content: Content, head: str, *, first: bool) -> Tag:
@@ -140,9 +160,14 @@ def search_link(text: str, **query: str) -> Tag:
     return el("a", text, href=f"/page/messages?{urlencode(query)}")
 
 
-def action_link(text: str, *elements: str) -> Tag:
-    """Makes a link that looks like a button: to the page that asks before an action."""
-    return el("a", text, href=path_of(*elements), class_="button small")
+def action_link(frame: Frame, text: str, *elements: str, label: str | None = None) -> Tag | None:
+    """Makes a link that looks like a button: to the page that asks before an action. None: the user can't do it.
+
+    :param label: the name of the link for who can't see what it belongs to.
+    """
+    if frame.why_not(*elements):
+        return None
+    return el("a", text, href=path_of(*elements), class_="button small", aria_label=label)
 
 
 def question(

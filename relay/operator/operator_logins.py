@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -44,6 +44,24 @@ class Operator(NamedTuple):
     def may(self, role: Role) -> bool:
         """Whether the user may do what needs a role. Each role may do what the ones before it may."""
         return _ROLES.index(self.role) >= _ROLES.index(role)
+
+    def lacks(self, role: Role) -> str:
+        """Says that what the user wants to do needs another role; "": it doesn't."""
+        if self.may(role):
+            return ""
+        return f"{self.name} has the role {self.role}. This needs the role {role} in admin.users."
+
+
+def role_for(path: Sequence[str], *, reads: bool) -> Role:
+    """The role that a request needs.
+
+    :param path: the elements of its path.
+    :param reads: whether it changes nothing.
+    """
+    if reads:
+        return "view"
+    concerned = path[1:2] if path[:1] == ["page"] else path[:1]
+    return "configure" if concerned == ["configuration"] else "act"
 
 
 class Actor(NamedTuple):

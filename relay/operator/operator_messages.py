@@ -9,7 +9,7 @@ from twisted.web.template import Tag
 from relay.account_pages.account_use import price_words
 from relay.account_pages.html import Content, badge, card, choice, el, facts, moment
 from relay.history.history_entries import NOTIFICATIONS
-from relay.operator.operator_html import action_link, grid, link, path_of
+from relay.operator.operator_html import Frame, action_link, grid, link, path_of
 from relay.operator.time_line import TimeLine, time_line
 from relay.values.ids import id_text
 from relay.values.messages import MessageView, destination_of, source_of
@@ -98,14 +98,13 @@ def next_page(asked: Mapping[str, str], after: str, complete: bool) -> Tag:
     return el("p", el("a", words, href=f"/page/messages?{query}", class_="button", rel="next"), class_="more")
 
 
-def message_page(view: MessageView) -> list[Content]:
+def message_page(frame: Frame, view: MessageView) -> list[Content]:
     """Makes the content of a message's own page."""
     line = time_line(view)
     words = customer_words(view.state, view.carrier_error.encode())
+    resend = action_link(frame, "Resend the notification", "messages", line.id, "notify") if line.final else None
     return [
-        el("div", action_link("Resend the notification", "messages", line.id, "notify"), class_="buttons")
-        if line.final
-        else None,
+        None if resend is None else el("div", resend, class_="buttons"),
         el(
             "div",
             card(

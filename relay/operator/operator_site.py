@@ -122,12 +122,12 @@ class OperatorSite:
                     found = await self._actions.reload_dry_run()
                     return _page(frame, "Reload", "/page/configuration", *configuration_views.reload_page(frame, found))
                 case ["page", "traces"]:
-                    shown = trace_views.traces_page(self._actions.traces.all)
+                    shown = trace_views.traces_page(frame, self._actions.traces.all)
                     return _page(frame, "Traces", "/page/traces", *shown)
                 case ["page", "traces", number]:
                     trace = self._actions.trace_of(number)
                     lines = trace.lines[-trace_views.LINES_SHOWN :]
-                    shown = trace_views.trace_page(trace.view, lines)
+                    shown = trace_views.trace_page(frame, trace.view, lines)
                     return _page(frame, f"Trace {number}", "/page/traces", *shown)
                 case ["page", "traces", number, "download"]:
                     trace = self._actions.trace_of(number)
@@ -186,15 +186,7 @@ class OperatorSite:
 
     def _frame(self, request: AdminRequest, look: Overview) -> Frame:
         flash = self._flashes.pop(request.query.get("told", ""), None)
-        return Frame(
-            self._csrf,
-            look.readiness.ready,
-            len(look.wrong),
-            request.user.name,
-            flash,
-            _stands_by(look),
-            request.user.may("act"),
-        )
+        return Frame(self._csrf, look.readiness.ready, len(look.wrong), request.user, flash, _stands_by(look))
 
     # Pages
 
@@ -208,7 +200,7 @@ class OperatorSite:
         return el("span", "since ", moment(self._observer.started_at), ", when the relay started")
 
     def _carriers(self, frame: Frame, look: Overview) -> Reply:
-        table = carrier_views.carriers_table(look.carriers, self._since())
+        table = carrier_views.carriers_table(frame, look.carriers, self._since())
         return _page(frame, "Carriers", "/page/carriers", table)
 
     async def _carrier(self, frame: Frame, name: str) -> Reply:
@@ -216,12 +208,12 @@ class OperatorSite:
         if look is None:
             raise Refusal(f"There is no carrier {name!r}.")
         out = await self._daemon.flow.store.receipts_out(name)
-        content = carrier_views.carrier_page(look, out, self._since())
+        content = carrier_views.carrier_page(frame, look, out, self._since())
         return _page(frame, name, "/page/carriers", *content)
 
     async def _accounts(self, frame: Frame, look: Overview) -> Reply:
         owed = await self._owed.of_all()
-        table = account_views.accounts_table(look.accounts, owed, self._since())
+        table = account_views.accounts_table(frame, look.accounts, owed, self._since())
         return _page(frame, "Accounts", "/page/accounts", table)
 
     async def _account(self, frame: Frame, name: str) -> Reply:
@@ -234,7 +226,7 @@ class OperatorSite:
         found, use = statement_of(self._daemon.flow, name, now), None
         if found is not None:
             use = account_views.use_cards(frame, name, found, self._daemon.flow.store.top_ups(name))
-        content = account_views.account_page(look, owed, given_up, self._since(), logins, now, use)
+        content = account_views.account_page(frame, look, owed, given_up, self._since(), logins, now, use)
         return _page(frame, name, "/page/accounts", *content)
 
     async def _messages(self, request: AdminRequest, frame: Frame) -> Reply:
@@ -268,19 +260,19 @@ class OperatorSite:
         if len(found) > 1:
             table = operator_messages.messages_table(found, "")
             return _page(frame, "Several messages have this id", "/page/messages", el("section", table, class_="card"))
-        return _page(frame, "Message", "/page/messages", *operator_messages.message_page(found[0]))
+        return _page(frame, "Message", "/page/messages", *operator_messages.message_page(frame, found[0]))
 
     async def _receipts(self, frame: Frame) -> Reply:
         daemon = self._daemon
         found = await review(daemon.flow.store, list(daemon.config.accounts), self._actions.clock)
-        return _page(frame, "Receipts", "/page/receipts", *receipts_page(found))
+        return _page(frame, "Receipts", "/page/receipts", *receipts_page(frame, found))
 
     def _configuration(self, request: AdminRequest, frame: Frame) -> Reply:
         asked = {name: value.strip() for name, value in request.query.items() if name != "told"}
         last = None if self._daemon.reloader is None else self._daemon.reloader.last
         explained = self._explain(asked) if "to" in asked else None
         accounts, routes = list(self._daemon.config.accounts), self._daemon.flow.routes
-        content = configuration_views.configuration_page(last, accounts, routes, asked, explained)
+        content = configuration_views.configuration_page(frame, last, accounts, routes, asked, explained)
         return _page(frame, "Configuration", "/page/configuration", *content)
 
 

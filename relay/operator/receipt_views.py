@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from relay.account_pages.html import Content, card, el, moment
-from relay.operator.operator_html import action_link, grid, link
+from relay.operator.operator_html import Frame, action_link, grid, link
 from relay.operator.receipt_review import Advice, Review, ShownReceipt
 
 _HEADS = ("Carrier", "At", "Why", "Ids", "State", "Raw")
 
 
-def receipts_page(review: Review) -> list[Content]:
+def receipts_page(frame: Frame, review: Review) -> list[Content]:
     """Makes the content of the page."""
     counts = (
         f"{len(review.orphans)} orphans, {len(review.evidence)} kept as evidence, {len(review.unreadable)} unreadable "
@@ -24,7 +24,7 @@ def receipts_page(review: Review) -> list[Content]:
                 el(
                     "p",
                     f"Receipts of {carrier} match too few messages. Some are kept until its dialect is corrected. ",
-                    action_link("Dismiss", "carriers", carrier, "dismiss"),
+                    action_link(frame, "Dismiss", "carriers", carrier, "dismiss"),
                 )
                 for carrier in carriers
             ),

@@ -6,7 +6,7 @@ from typing import Final
 from twisted.web.template import Tag
 
 from relay.account_pages.html import Content, card, choice, el, facts, moment
-from relay.operator.operator_html import action_link, grid, link, number, path_of, word
+from relay.operator.operator_html import Frame, action_link, grid, link, number, path_of, word
 from relay.operator.trace_lines import TraceLine, TraceView, clock_text
 
 #: The page shows so many lines of a trace: the latest. A download has all of them.
@@ -15,9 +15,11 @@ _HEADS: Final = ("Trace", "Of", "State", "Began", "Ends", "Lines", "By")
 _MINUTES: Final = ("1", "5", "15", "60")
 
 
-def traces_page(traces: Iterable[TraceView]) -> list[Content]:
+def traces_page(frame: Frame, traces: Iterable[TraceView]) -> list[Content]:
     """Makes the content of the page of all traces."""
-    none = "There is no trace. To begin one, press Trace on the page of a carrier or an account."
+    none = "There is no trace."
+    if not frame.why_not("carriers"):
+        none += " To begin one, press Trace on the page of a carrier or an account."
     hint = (
         "A trace has what goes between the relay and one carrier or account: PDUs, requests and their answers, without "
         "texts and secrets. It ends by itself. The relay keeps the last five until it is restarted."
@@ -55,7 +57,7 @@ def minutes_field() -> Tag:
     return el("div", el("label", "Minutes", for_="minutes"), control, class_="field")
 
 
-def trace_page(trace: TraceView, lines: Sequence[TraceLine]) -> list[Content]:
+def trace_page(frame: Frame, trace: TraceView, lines: Sequence[TraceLine]) -> list[Content]:
     """Makes the content of a trace's own page.
 
     :param lines: the latest lines, `LINES_SHOWN` of them at most.
@@ -73,9 +75,9 @@ def trace_page(trace: TraceView, lines: Sequence[TraceLine]) -> list[Content]:
         id="trace-state",
         data_live=True,
     )
-    buttons = [el("a", "Download", href=path_of("traces", own, "download"), class_="button primary")]
+    buttons: list[Content] = [el("a", "Download", href=path_of("traces", own, "download"), class_="button primary")]
     if not trace.ended:
-        buttons.append(action_link("End trace", "traces", own, "end"))
+        buttons.append(action_link(frame, "End trace", "traces", own, "end"))
     shown = f"The latest {len(lines):,} of {trace.lines:,} lines. " if trace.lines > len(lines) else ""
     rows = (
         el("li", el("span", f"{clock_text(line.at)} {line.connection}", class_="soft"), " ",

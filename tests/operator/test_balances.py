@@ -190,7 +190,7 @@ class RoleTests(AdminSiteTestCase):
         path = "/page/accounts/acme/suspend"
         status, _, body = self.ask(f"GET {path}", self.login("view"))
         self.assertEqual(403, status)
-        self.assertIn("This needs the role act; view has the role view", body)
+        self.assertIn("View has the role view. This needs the role act in admin.users.", body)
         status, _, body = self.ask(f"GET {path}", self.login("act"))
         self.assertEqual(200, status)
         self.assertIn("<form", body)
