@@ -16,11 +16,12 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
-from relay.app.conf_d import PartChange, PartUnreadable, part_file, read_part, read_parts
+from relay.app.conf_d import PartUnreadable, part_file, read_part, read_parts
 from relay.app.config_file import main_of, read_main, with_parts
 from relay.app.list_files import ListsCheck
 from relay.app.load_config import Check, ConfigError, MainFile, WholeConfig
 from relay.app.login_checks import NO_NAME, is_name
+from relay.app.part_change import PartChange, remove_leftovers
 from relay.config.changes import Change, ReloadResult, changes, differences
 from relay.config.config_entries import ENTRY_TYPES, Part, Place, Places, Table
 from relay.config.entry_trees import TreeProblem, merge_patch, tree_of, with_secrets
@@ -87,6 +88,17 @@ class ConfigEditor:
         self._in_thread = in_thread
         self._checks = checks
         self._lock = DeferredLock()
+
+    async def clean_up(self) -> None:
+        """See `EditsEntries`."""
+        count, problems = await self._in_thread(remove_leftovers, self._data_dir)
+        if count:
+            self.log.info("config_cleaned: {count} files of interrupted changes were deleted from conf.d", count=count)
+        for problem in problems:
+            self.log.error(
+                "config_uncleaned: {problem}: this file of an interrupted change may have old secrets, and can't be "
+                "deleted; delete it", problem=problem,
+            )  # fmt: skip
 
     # Reading
 

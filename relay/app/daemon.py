@@ -249,6 +249,9 @@ class Daemon(Service):
         served = await self._stand_by()
         await self.store.start()
         self._may_be_cancelled = False
+        if self.editor is not None:
+            # Nobody else uses the data directory now: the store has locked it.
+            await self.editor.clean_up()
         if self.history is not None:
             await self.history.start()
         settings = await self.store.settings()

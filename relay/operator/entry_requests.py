@@ -105,8 +105,11 @@ Record = Callable[[str], Awaitable[None]]
 class EditsEntries(Protocol):
     """Reads and changes the accounts, carriers and routes of the configuration.
 
-    :raises EntryRefused: from every method.
+    :raises EntryRefused: from every method but `clean_up`.
     """
+
+    async def clean_up(self) -> None:
+        """Deletes what changes have left that a kill interrupted. To be called at a start, before any change."""
 
     async def entries(self, table: Table, after: str, limit: int) -> EntryPage:
         """The entries of a table in the order of the files, those of the main file first.

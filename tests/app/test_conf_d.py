@@ -1,4 +1,4 @@
-"""The files of conf.d on the disk: what is read, and changes that are made as a whole or not at all."""
+"""The files of conf.d on the disk: what is read, and what is not."""
 
 import os
 import tempfile
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.app.conf_d import PartChange, part_file, read_part, read_parts
+from relay.app.conf_d import part_file, read_part, read_parts
+from relay.app.part_change import PartChange
 
 
 class ConfDTestCase(SynchronousTestCase):
@@ -89,56 +90,3 @@ class ReadTests(ConfDTestCase):
         assert part is not None
         versions.add(part.version)
         self.assertEqual(4, len(versions))
-
-
-class ChangeTests(ConfDTestCase):
-    def content(self) -> dict[str, str]:
-        directory = self.top / "accounts"
-        return {path.name: path.read_text() for path in directory.iterdir()} if directory.exists() else {}
-
-    def test_a_file_is_written_so_that_only_the_relay_s_user_may_read_it(self) -> None:
-        change = self.change("api_key: secret\n")
-        change.make()
-        change.keep()
-        self.assertEqual({"acme.yaml": "api_key: secret\n"}, self.content())
-        modes = [path.stat().st_mode & 0o777 for path in (self.top, self.top / "accounts")]
-        self.assertEqual([0o700, 0o700], modes)
-        self.assertEqual(0o600, (self.top / "accounts" / "acme.yaml").stat().st_mode & 0o777)
-
-    def test_an_undone_change_leaves_what_was_there(self) -> None:
-        for before in (None, "rate: 1\n"):
-            for text in ("rate: 2\n", None):
-                if before is not None:
-                    self.write("accounts/acme.yaml", before)
-                elif text is None:
-                    continue
-                change = self.change(text)
-                change.make()
-                self.assertEqual(text, self.content().get("acme.yaml"))
-                change.undo()
-                self.assertEqual({} if before is None else {"acme.yaml": before}, self.content())
-
-    def test_a_kept_change_leaves_nothing_of_the_old_contents(self) -> None:
-        for text in ("rate: 2\n", None):
-            self.write("accounts/acme.yaml", "rate: 1\n")
-            change = self.change(text)
-            change.make()
-            change.keep()
-            self.assertEqual({} if text is None else {"acme.yaml": text}, self.content())
-
-    def test_what_a_kill_left_is_no_hindrance(self) -> None:
-        self.write("accounts/acme.yaml", "rate: 1\n")
-        self.write("accounts/.acme.yaml.new", "half of")
-        self.write("accounts/.acme.yaml.old", "rate: 0\n")
-        change = self.change("rate: 2\n")
-        change.make()
-        change.undo()
-        self.assertEqual("rate: 1\n", self.content()["acme.yaml"])
-
-    def test_if_it_can_not_be_written_nothing_has_changed(self) -> None:
-        self.write("accounts/acme.yaml", "rate: 1\n")
-        # No file can have this name.
-        (self.top / "accounts" / ".acme.yaml.new").mkdir()
-        self.assertRaises(OSError, self.change("rate: 2\n").make)
-        self.assertEqual("rate: 1\n", (self.top / "accounts" / "acme.yaml").read_text())
-        self.assertRaises(OSError, self.change("rate: 2\n", "n" * 300).make)

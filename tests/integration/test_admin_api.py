@@ -207,8 +207,13 @@ class KillTests(AdminApiTestCase):
         await until("the file is written", file.exists)
         relay.kill()
         await self.assertFailure(putting, Exception)
+        # The change of an entry that exists leaves its old contents, too.
+        old = file.with_name(".beta.yaml.old")
+        old.write_text("api_key: old-key-of-beta\n")
         await self.restart(relay)
         self.assertEqual(202, await self.send(relay, "beta", "new-key-of-beta"))
+        self.assertFalse(old.exists())
+        self.assertIn("config_cleaned: 1 files", relay.log())
 
     async def test_a_kill_before_the_write_leaves_the_old_configuration(self) -> None:
         relay = await self.start_with_pipe()
