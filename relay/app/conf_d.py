@@ -35,20 +35,29 @@ def read_parts(data_dir: str) -> PartFiles:
     :param data_dir: ""; there are none.
     """
     parts: list[Part] = []
-    problems: list[str] = []
-    top = os.path.join(data_dir, _DIRECTORY)
-    if data_dir:
-        problems += _strays(top)
-    for table in ENTRY_TYPES if data_dir else ():
-        for name in _names(os.path.join(top, table), problems):
-            try:
-                part = read_part(data_dir, table, name)
-            except PartUnreadable as problem:
-                problems.append(str(problem))
-            else:
-                if part is not None:
-                    parts.append(part)
+    names, problems = part_names(data_dir)
+    for table, name in names:
+        try:
+            part = read_part(data_dir, table, name)
+        except PartUnreadable as problem:
+            problems.append(str(problem))
+        else:
+            if part is not None:
+                parts.append(part)
     return PartFiles(parts, problems)
+
+
+def part_names(data_dir: str) -> tuple[list[tuple[Table, str]], list[str]]:
+    """Lists the entries of conf.d, in the order of their names, and reads no file.
+
+    :param data_dir: ""; there are none.
+    :return: kinds and names, and what is wrong with the names of files, one line each.
+    """
+    if not data_dir:
+        return [], []
+    problems = list(_strays(os.path.join(data_dir, _DIRECTORY)))
+    names = [(table, name) for table in ENTRY_TYPES for name in _names(parts_directory(data_dir, table), problems)]
+    return names, problems
 
 
 class PartUnreadable(Exception):

@@ -22,13 +22,24 @@ from relay.app.list_files import ListsCheck
 from relay.app.load_config import Check, ConfigError, MainFile, WholeConfig
 from relay.app.login_checks import NO_NAME, is_name
 from relay.app.part_change import PartChange, remove_leftovers
+from relay.app.part_looks import look_at_file, look_at_files
 from relay.config.changes import Change, ReloadResult, changes, differences
 from relay.config.config_entries import ENTRY_TYPES, Part, Place, Places, Table
 from relay.config.entry_trees import TreeProblem, merge_patch, tree_of, with_secrets
 from relay.config.model import Config
 from relay.config.yaml_reader import Path
 from relay.config.yaml_writer import yaml_of
-from relay.operator.entry_requests import Entry, EntryChange, EntryChanged, EntryPage, EntryRefused, KeyRefused, Record
+from relay.operator.entry_requests import (
+    Entry,
+    EntryChange,
+    EntryChanged,
+    EntryPage,
+    EntryRefused,
+    KeyRefused,
+    PartFile,
+    PartFilePage,
+    Record,
+)
 
 #: Changes that wait for the one under way. Further ones are refused.
 _MOST_WAITING: Final = 16
@@ -123,6 +134,18 @@ class ConfigEditor:
         if part is None and found is None:
             raise EntryRefused(f"there is no {_noun(table)} {name!r}", 404)
         return self._entry(table, *(found or ((table, name), Place("", 1, name))), part)
+
+    async def files(self, after: str, limit: int) -> PartFilePage:
+        """See `EditsEntries`."""
+        page: PartFilePage = await self._in_thread(look_at_files, self._data_dir, self._daemon.places, after, limit)
+        return page
+
+    async def file(self, table: Table, name: str) -> PartFile:
+        """See `EditsEntries`."""
+        found: PartFile | None = await self._in_thread(look_at_file, self._data_dir, self._daemon.places, table, name)
+        if found is None:
+            raise EntryRefused(f"there is no file {part_file(self._data_dir, table, name)}", 404)
+        return found
 
     def _place(self, table: Table, name: str) -> tuple[Path, Place] | None:
         places = self._daemon.places

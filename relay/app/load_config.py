@@ -174,6 +174,11 @@ class WholeConfig:
         path = self._path(table, name)
         return tree_of(self.entry(table, name), path, given=self._parts[path][0].lines, reveal=reveal)
 
+    def problems_of(self, part: Part) -> list[str]:
+        """What is wrong with a file of conf.d, as far as it has been found out, one line each."""
+        found = [problem for _, problem in self._problems if problem.file == part.file]
+        return [str(problem) for problem in sorted(found, key=lambda problem: problem.line)]
+
     def entry(self, table: Table, name: str) -> ConfigStruct:
         """The entry of a file of conf.d."""
         entry: ConfigStruct = getattr(self.config, table)[self._path(table, name)[1]]

@@ -62,6 +62,39 @@ class EntryPage(msgspec.Struct, frozen=True):
     next: str | None
 
 
+#: What a reload would do with a file: nothing, apply its changes, add what it gives, or end that.
+PartState = Literal["in use", "changed", "new", "deleted"]
+
+
+class PartFile(msgspec.Struct, frozen=True):
+    """A file of conf.d, for the operator's page.
+
+    :ivar name: the name of the account, carrier or route that it gives.
+    :ivar settings: the keys that the file has, without secrets; None: it can't be read, or has been deleted.
+    :ivar problems: what is wrong with the file itself, with its lines.
+    """
+
+    table: Table
+    name: str
+    file: str
+    state: PartState
+    settings: dict[str, Any] | None
+    problems: list[str]
+
+
+class PartFilePage(msgspec.Struct, frozen=True):
+    """Some files of conf.d. `next` is the parameter `after` of the next page; None: there is no more.
+
+    :ivar directory: the path of conf.d.
+    :ivar problems: what is wrong with the names of files.
+    """
+
+    files: list[PartFile]
+    next: str | None
+    directory: str
+    problems: list[str]
+
+
 class EntryChange(msgspec.Struct, frozen=True):
     """A change that somebody wants.
 
@@ -119,6 +152,15 @@ class EditsEntries(Protocol):
 
     async def entry(self, table: Table, name: str) -> Entry:
         """One entry."""
+
+    async def files(self, after: str, limit: int) -> PartFilePage:
+        """The files of conf.d: accounts first, then carriers and routes, each kind in the order of names.
+
+        :param after: `next` of the page before; "": the first page.
+        """
+
+    async def file(self, table: Table, name: str) -> PartFile:
+        """One file of conf.d."""
 
     async def change(self, table: Table, name: str, wanted: EntryChange, record: Record) -> EntryChanged:
         """Changes an entry, and applies the change. One change at a time.

@@ -20,7 +20,6 @@ from relay.history.query_text import QueryProblem
 from relay.operator import (
     account_views,
     carrier_views,
-    configuration_views,
     operator_messages,
     overview_views,
     quality_views,
@@ -31,9 +30,11 @@ from relay.operator.action_questions import QUESTIONS
 from relay.operator.actions import OperatorActions
 from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.balances import statement_of
+from relay.operator.configuration_site import ConfigurationSite, ConfiguredDaemon
+from relay.operator.configuration_views import audit_page
 from relay.operator.message_search import MessageSearch
 from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of
-from relay.operator.overview import Looked, Observer, Overview
+from relay.operator.overview import Observer, Overview
 from relay.operator.owed import OwedNotifications
 from relay.operator.quality_looks import quality_question
 from relay.operator.receipt_review import review
@@ -68,7 +69,7 @@ class OperatorSite:
 
     def __init__(
         self,
-        daemon: Looked,
+        daemon: ConfiguredDaemon,
         observer: Observer,
         actions: OperatorActions,
         search: MessageSearch,
@@ -80,7 +81,7 @@ class OperatorSite:
         self._observer = observer
         self._actions = actions
         self._search = search
-        self._explain = explain
+        self._configuration = ConfigurationSite(daemon, actions, explain)
         self._outcomes = outcomes
         self._new_token = new_token
         self._forms = ActionForms(daemon.flow, actions, search, new_token)
@@ -116,11 +117,9 @@ class OperatorSite:
                     return await self._message(frame, text)
                 case ["page", "receipts"]:
                     return await self._receipts(frame)
-                case ["page", "configuration"]:
-                    return self._configuration(request, frame)
-                case ["page", "configuration", "reload"]:
-                    found = await self._actions.reload_dry_run()
-                    return _page(frame, "Reload", "/page/configuration", *configuration_views.reload_page(frame, found))
+                case ["page", "configuration", *_]:
+                    title, content = await self._configuration.page(request, frame)
+                    return _page(frame, title, "/page/configuration", *content)
                 case ["page", "traces"]:
                     shown = trace_views.traces_page(frame, self._actions.traces.all)
                     return _page(frame, "Traces", "/page/traces", *shown)
@@ -135,7 +134,7 @@ class OperatorSite:
                     return Reply(200, _TEXT, trace_text(trace.view, trace.lines).encode(), (saved,))
                 case ["page", "audit"]:
                     records = await self._actions.audit()
-                    return _page(frame, "Audit", "/page/audit", *configuration_views.audit_page(records))
+                    return _page(frame, "Audit", "/page/audit", *audit_page(records))
                 case ["page", kind, name, action] if (kind, action) in QUESTIONS:
                     asked = await self._forms.ask(request, frame, kind, name, action)
                     return _page(frame, asked.title, asked.here, *asked.content)
@@ -266,14 +265,6 @@ class OperatorSite:
         daemon = self._daemon
         found = await review(daemon.flow.store, list(daemon.config.accounts), self._actions.clock)
         return _page(frame, "Receipts", "/page/receipts", *receipts_page(frame, found))
-
-    def _configuration(self, request: AdminRequest, frame: Frame) -> Reply:
-        asked = {name: value.strip() for name, value in request.query.items() if name != "told"}
-        last = None if self._daemon.reloader is None else self._daemon.reloader.last
-        explained = self._explain(asked) if "to" in asked else None
-        accounts, routes = list(self._daemon.config.accounts), self._daemon.flow.routes
-        content = configuration_views.configuration_page(frame, last, accounts, routes, asked, explained)
-        return _page(frame, "Configuration", "/page/configuration", *content)
 
 
 def _stands_by(look: Overview) -> bool:

@@ -13,7 +13,7 @@ from relay.app.config_file import load_file
 from relay.app.load_config import ConfigError
 from relay.config.changes import ReloadResult, changes
 from relay.config.config_entries import Table
-from relay.operator.entry_requests import Entry, EntryChange, EntryChanged, EntryRefused
+from relay.operator.entry_requests import Entry, EntryChange, EntryChanged, EntryRefused, PartFile, PartFilePage
 from relay.store.api import StoreUnavailable
 from relay.values.secret import Secret
 
@@ -328,6 +328,69 @@ class ReadTests(EditorTestCase):
         self.assertEqual(409, self.failureResultOf(broken, EntryRefused).value.status)
         file.unlink()
         self.assertEqual(({"rate": 1.0}, False), [(e.settings, e.applied) for e in self.entries("accounts").entries][1])
+
+
+class LookTests(EditorTestCase):
+    """The files of conf.d as the operator's page shows them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.put("beta", {"api_key": "key-of-beta", "rate": 5})
+        self.put("uk", {"carriers": ["tier1"], "prefix": "44"}, "routes")
+        self.file = self.data_dir / "conf.d" / "accounts" / "beta.yaml"
+
+    def look(self, after: str = "", limit: int = 100) -> PartFilePage:
+        return self.successResultOf(Deferred.fromCoroutine(self.editor.files(after, limit)))
+
+    def beta(self) -> PartFile:
+        return self.successResultOf(Deferred.fromCoroutine(self.editor.file("accounts", "beta")))
+
+    def test_each_file_says_what_it_gives_without_secrets(self) -> None:
+        page = self.look()
+        self.assertEqual((None, str(self.data_dir / "conf.d"), []), (page.next, page.directory, page.problems))
+        settings = {"api_key": {"is_set": True}, "rate": 5.0}
+        self.assertEqual(PartFile("accounts", "beta", str(self.file), "in use", settings, []), page.files[0])
+        self.assertEqual(("routes", "uk", "in use"), (page.files[1].table, page.files[1].name, page.files[1].state))
+        self.assertEqual(page.files[0], self.beta())
+
+    def test_changes_by_hand_wait_for_a_reload(self) -> None:
+        self.file.write_text("rate: 6\n")
+        (self.file.parent / "gamma.yaml").write_text("rate: 7\n")
+        (self.data_dir / "conf.d" / "routes" / "uk.yaml").unlink()
+        states = {file.name: (file.state, file.settings) for file in self.look().files}
+        expected = {"beta": ("changed", {"rate": 6.0}), "gamma": ("new", {"rate": 7.0}), "uk": ("deleted", None)}
+        self.assertEqual(expected, states)
+        self.successResultOf(Deferred.fromCoroutine(self.daemon.reload_now()))
+        self.assertEqual(["in use", "in use"], [file.state for file in self.look().files])
+
+    def test_what_is_wrong_is_said_with_file_and_line_and_without_what_stands_there(self) -> None:
+        self.file.write_text("api_key: a-secret\nrate: a-secret\ncolour: 1\n")
+        [rate, colour] = self.beta().problems
+        self.assertTrue(rate.startswith(f"{self.file}:2: accounts.beta.rate: "), rate)
+        self.assertTrue(colour.startswith(f"{self.file}:3: accounts.beta.colour: "), colour)
+        self.assertIsNone(self.beta().settings)
+        self.file.write_text("api_key: 'a-secret\n")
+        [problem] = self.beta().problems
+        self.assertTrue(problem.startswith(f"{self.file}:1: "), problem)
+        self.file.write_bytes(b"\xff")
+        self.assertIn("it is not UTF-8 text", self.beta().problems[0])
+        (self.file.parent / "delta.yml").write_text("{}")
+        self.assertIn("delta.yml: isn't read; name it delta.yaml", self.look().problems[0])
+
+    def test_many_files_come_in_pages_and_a_page_may_begin_after_a_file_that_is_gone(self) -> None:
+        for name in "abc":
+            (self.file.parent / f"{name}.yaml").write_text("{}")
+        first = self.look("", 2)
+        self.assertEqual((["a", "b"], "accounts/b"), ([file.name for file in first.files], first.next))
+        (self.file.parent / "b.yaml").unlink()
+        self.assertEqual(["beta", "c", "uk"], [file.name for file in self.look("accounts/b", 5).files])
+        self.assertEqual(["uk"], [file.name for file in self.look("accounts/zz", 5).files])
+        self.assertEqual([], self.look("nonsense", 5).files)
+
+    def test_there_are_only_files_of_conf_d(self) -> None:
+        for name in ("nobody", "../../relay", "", "x/y"):
+            refused = self.failureResultOf(Deferred.fromCoroutine(self.editor.file("accounts", name)), EntryRefused)
+            self.assertEqual(404, refused.value.status)
 
 
 class FilesTests(EditorTestCase):

@@ -17,6 +17,12 @@ from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, 
 MISSING = what_is_missing()
 #: An account with a quota, and a balance that lasts for ever.
 PREPAID = {"prices": "free", "prepaid": True, "quota": {"daily": 1000, "monthly": 10_000}}
+#: Whether the page, and the heading in it, are no wider than the window.
+FITS = """
+    const heading = document.querySelector(".heading");
+    return [document.documentElement, heading].every((part) => part.scrollWidth <= window.innerWidth)
+        && [...heading.children].every((part) => part.getBoundingClientRect().right <= window.innerWidth);
+"""
 
 
 def in_reactor(sending: Coroutine[Any, Any, Any]) -> None:
@@ -276,11 +282,17 @@ class OperatorPageTests(IntegrationTestCase):
         relay = await self.start(account=PREPAID)
         self.receiver.status = 500
         [message_id, *_] = await self.send(relay, 5)
-        paths = ("/", "/?span=week", "/page/carriers", "/page/carriers/tier1", "/page/carriers/tier1/hold",
+        name = "an-account-with-a-name-of-fifty-characters-or-more"
+        entry = Path(relay.configuration["data_dir"], "conf.d", "accounts", f"{name}.yaml")
+        entry.parent.mkdir(parents=True)
+        entry.write_text("api_key: secret08\nrate: fast\n")
+        paths = ("/", "/?span=week", "/page/quality", "/page/traces",
+                 "/page/carriers", "/page/carriers/tier1", "/page/carriers/tier1/hold",
                  "/page/accounts", "/page/accounts/acme", "/page/accounts/acme/top-up?amount=x",
                  "/page/accounts/acme/top-up?amount=5&key=a", "/page/messages?account=acme",
                  f"/page/messages/{message_id}", "/page/receipts", "/page/audit",
-                 "/page/configuration?account=acme&to=447700900123", "/page/configuration/reload")  # fmt: skip
+                 "/page/configuration?account=acme&to=447700900123",
+                 f"/page/configuration/files/accounts/{name}", "/page/configuration/reload")  # fmt: skip
         axe = Path(AXE).read_text() if Path(AXE).exists() else ""
 
         def script(page: Browser) -> None:
@@ -288,7 +300,7 @@ class OperatorPageTests(IntegrationTestCase):
                 show(page, width, 900, dark=dark)
                 for path in paths:
                     page.go(path)
-                    fits = page.run("return document.documentElement.scrollWidth <= window.innerWidth")
+                    fits = page.run(FITS)
                     self.assertTrue(fits, (path, width))
                     if axe:
                         page.run(axe)

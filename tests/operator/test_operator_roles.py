@@ -13,6 +13,7 @@ from relay.operator.action_questions import QUESTIONS
 from relay.operator.actions import OperatorActions
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import Page
+from relay.operator.entry_requests import PartFile
 from relay.operator.metrics import Metrics
 from relay.operator.operator_logins import Actor, OperatorLogins, role_for
 from relay.operator.overview import Observer
@@ -28,7 +29,7 @@ from tests.operator.operated import ADDRESSES, OperatedDaemon, configuration
 from tests.operator.test_admin_site import AdminSiteTestCase, basic, in_thread
 from tests.operator.test_balances import charged
 from tests.operator.test_cluster_place import STANDS_BY, Member
-from tests.operator.test_operator_site import FakeReloader
+from tests.operator.test_operator_site import FakeEditor, FakeReloader
 
 _HASH: Final = Secret(hash_password("right", b"0123456789abcdef"))
 _ROLES: Final[tuple[Role, ...]] = ("view", "act", "configure")
@@ -86,6 +87,8 @@ class RoleTests(AdminSiteTestCase):
         self.daemon = daemon = OperatedDaemon(config)
         daemon.reloader = reloader = FakeReloader()
         reloader.next = ReloadResult(1000.0, True, [], [Change("accounts.new", "added", True)])
+        file = PartFile("carriers", "tier1", "/data/conf.d/carriers/tier1.yaml", "in use", {}, [])
+        daemon.editor = FakeEditor(file)
         self.actions = OperatorActions(daemon, daemon.clock)
         metrics, observer = Metrics(daemon, daemon.clock.seconds), Observer(daemon, daemon.clock)
         self.shown = AdminPages(daemon, metrics, observer, self.actions).pages()  # type: ignore[arg-type]

@@ -12,10 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
 from relay.account_pages.html import el, flatten
 from relay.config.changes import Change, ReloadResult
+from relay.config.entry_trees import IS_SET
 from relay.config.model import Route
 from relay.operator.actions import OperatorActions
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import AdminRequest, Reply
+from relay.operator.entry_requests import EntryRefused, PartFile, PartFilePage
 from relay.operator.last_hour import LONG_STEP_SECONDS, STEP_SECONDS, History
 from relay.operator.metrics import Metrics
 from relay.operator.overview import Observer
@@ -398,6 +400,80 @@ class ConfigurationTests(SiteTestCase):
             self.assertIn(said, shown)
         wrong = urlencode(asked | {"to": "nonsense"})
         self.assertIn("to: ", self.shown(f"/page/configuration?{wrong}"))
+
+
+class FakeEditor:
+    """Files of conf.d as the test wants them."""
+
+    def __init__(self, *files: PartFile) -> None:
+        self.shown = files
+        self.asked: list[tuple[str, int]] = []
+        self.more: str | None = None
+
+    async def files(self, after: str, limit: int) -> PartFilePage:
+        self.asked.append((after, limit))
+        return PartFilePage(list(self.shown), self.more, "/data/conf.d", ["/data/conf.d/x.yml: isn't read"])
+
+    async def file(self, table: str, name: str) -> PartFile:
+        found = [file for file in self.shown if (file.table, file.name) == (table, name)]
+        if not found:
+            raise EntryRefused(f"there is no file {name}", 404)
+        return found[0]
+
+
+class FilesTests(SiteTestCase):
+    """The files of conf.d on the page about the configuration."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        smpp = {"system_id": "acme", "password": IS_SET}
+        self.editor = FakeEditor(
+            PartFile("accounts", "acme", "/data/conf.d/accounts/acme.yaml", "in use",
+                     {"api_key": IS_SET, "rate": 5.0, "smpp": smpp, "smpp_logins": {"x": smpp}}, []),
+            PartFile("carriers", "new", "/data/conf.d/carriers/new.yaml", "new", {}, []),
+            PartFile("routes", "uk", "/data/conf.d/routes/uk.yaml", "changed", None,
+                     ["/data/conf.d/routes/uk.yaml:2: routes.uk.carriers: missing"]),
+        )  # fmt: skip
+        self.daemon.editor = self.editor
+
+    def test_each_file_is_listed_with_what_it_gives_and_whether_it_is_in_use(self) -> None:
+        shown = self.shown("/page/configuration")
+        self.assertIn("Each file in /data/conf.d gives one account", shown)
+        self.assertIn("accounts/acme.yaml account acme api_key, rate, smpp, smpp_logins in use", shown)
+        self.assertIn("carriers/new.yaml carrier new waits for a reload", shown)
+        self.assertIn("/data/conf.d/x.yml: isn't read", shown)
+
+    def test_what_is_wrong_in_a_file_is_said_with_its_line(self) -> None:
+        problem = "wrong /data/conf.d/routes/uk.yaml:2: routes.uk.carriers: missing"
+        self.assertIn(f"routes/uk.yaml route uk {problem}", self.shown("/page/configuration"))
+        own = self.shown("/page/configuration/files/routes/uk")
+        self.assertIn("What is wrong /data/conf.d/routes/uk.yaml:2: routes.uk.carriers: missing", own)
+
+    def test_a_file_s_page_has_its_keys_without_its_secrets(self) -> None:
+        page = self.reply("GET", "/page/configuration/files/accounts/acme").body.decode()
+        self.assertIn(
+            "api_key: (secret)\nrate: 5.0\nsmpp:\n  system_id: acme\n  password: (secret)\n"
+            "smpp_logins:\n  x:\n    system_id: acme\n    password: (secret)\n</pre>",
+            page,
+        )
+        self.assertIn('<a href="/page/accounts/acme">acme</a>', page)
+        self.assertIn("It has no keys.", self.shown("/page/configuration/files/carriers/new"))
+        # The relay doesn't have this carrier yet.
+        self.assertNotIn("/page/carriers/new", self.reply("GET", "/page/configuration").body.decode())
+
+    def test_many_files_are_on_several_pages(self) -> None:
+        self.editor.more = "routes/uk"
+        page = self.reply("GET", "/page/configuration").body.decode()
+        self.assertIn('href="/page/configuration/files?after=routes%2Fuk"', page)
+        self.assertIn("accounts/acme.yaml", self.shown("/page/configuration/files?after=routes%2Fuk"))
+        self.assertEqual([("", 100), ("routes/uk", 100)], self.editor.asked)
+
+    def test_an_unknown_file_is_not_found(self) -> None:
+        for path in ("accounts/x", "others/acme", "accounts/acme/more"):
+            self.shown(f"/page/configuration/files/{path}", 404)
+        self.daemon.editor = None
+        self.assertNotIn("conf.d", self.shown("/page/configuration"))
+        self.assertIn("not started with a configuration file", self.shown("/page/configuration/files", 409))
 
 
 class OutcomeTests(SiteTestCase):
