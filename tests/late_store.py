@@ -248,6 +248,9 @@ class LateStore:
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[ReplayResult]":
         return self._late(self.inner.notify_again(account, ids, now))
 
+    def notify_old(self, account: str, views: Sequence[MessageView], now: float) -> "Deferred[ReplayResult]":
+        return self._late(self.inner.notify_old(account, views, now))
+
     def given_up(self, account: str, since: float, until: float, limit: int) -> "Deferred[Sequence[bytes]]":
         return self._late(self.inner.given_up(account, since, until, limit))
 

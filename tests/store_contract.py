@@ -7,6 +7,7 @@ module, not the class, because trial runs every test case among the names of a t
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
@@ -17,6 +18,7 @@ from relay.values.messages import (
     Attempt,
     Channel,
     Ending,
+    MessageView,
     Notification,
     Outcome,
     PartsReceipted,
@@ -1669,6 +1671,66 @@ class StoreContract(StoreCase):
         self.assertEqual((again.id, again.attempt, again.owed_since), (message_id(1), 1, NOW + 50))
         self.assertEqual(list(self.result(self.store.given_up("hooked", NOW, NOW + DAY, 10))), [message_id(2)])
         self.assertEqual((self.store.given_up_count("hooked"), self.store.given_up_count("nobody")), (1, 0))
+
+    def forgotten(self, number: int, **fields: Any) -> MessageView:
+        """A message that has ended, was told and is forgotten, as the history would know it."""
+        self.sent(number, account="hooked", registered_delivery=0, **fields)
+        self.result(self.store.receipts([receipt(number, error=b"000")]))
+        view: MessageView = self.view(number)
+        self.settle(
+            self.claimed(QueueKey("hooked", Channel.WEBHOOK, fields.get("notification_url", ""))), Verdict.DELIVERED
+        )
+        self.result(self.store.expire(NOW + 30))
+        self.assertIsNone(self.view(number))
+        return msgspec.structs.replace(view, owed=[])
+
+    def test_a_message_that_was_forgotten_is_taken_back_to_be_told_again_and_then_forgotten(self) -> None:
+        self.store = self.make_store(model.Limits(finished=0))
+        view = self.forgotten(1, reference="order 7")
+        own = self.forgotten(2, notification_url="http://own.example/")
+        feed = list(self.result(self.store.feed("hooked", 0, 10)))
+        again = self.result(self.store.notify_old("hooked", [view, own, view], NOW + 600))
+        own_queue = QueueKey("hooked", Channel.WEBHOOK, "http://own.example/")
+        self.assertEqual((again.messages, again.queues), (2, {WEBHOOK, own_queue}))
+        for _ in range(2):
+            back = self.view(1)
+            self.assertTrue(back.brought_back)
+            same = msgspec.structs.replace(view, owed=["webhook"], brought_back=True, expires_at=back.expires_at)
+            self.assertEqual(same, back)
+            told = self.claimed(WEBHOOK, now=NOW + 601)
+            self.assertEqual([(n.id, n.state, n.attempt, n.owed_since, n.carrier_error, n.reference) for n in told],
+                             [(view.id, DELIVERED, 1, NOW + 600, b"000", "order 7")])  # fmt: skip
+            self.assertEqual(self.numbers(self.claimed(own_queue, now=NOW + 601)), [2])
+            self.assertEqual(self.store.figures().owed, 2)
+            self.assertEqual([e for e in self.result(self.store.feed("hooked", 0, 10)) if e not in feed], [])
+            if not self.after_restart():
+                return
+        told = self.claimed(WEBHOOK, now=NOW + 602)
+        self.settle([*told, *self.claimed(own_queue, now=NOW + 602)], Verdict.DELIVERED)
+        self.result(self.store.expire(NOW + 603))
+        self.assertEqual((self.view(1), self.view(2), self.store.figures().messages), (None, None, 0))
+
+    def test_a_message_that_the_store_knows_is_not_taken_back(self) -> None:
+        self.sent(1, account="hooked")
+        self.result(self.store.receipts([receipt(1)]))
+        self.sent(2, account="hooked")
+        views = [self.view(1), msgspec.structs.replace(self.view(2), id=message_id(3))]
+        again = self.result(self.store.notify_old("hooked", views, NOW + 600))
+        self.assertEqual((again.messages, self.view(3)), (0, None))
+
+    def test_no_more_messages_are_taken_back_than_there_is_room_for(self) -> None:
+        self.store = self.make_store(model.Limits(finished=0, messages=2))
+        view = self.forgotten(1)
+        self.sent(2, 3, account="hooked")
+        with self.assertRaises(StoreFull):
+            self.result(self.store.notify_old("hooked", [view], NOW + 600))
+        self.assertIsNone(self.view(1))
+
+    def test_a_late_receipt_for_a_message_that_was_taken_back_matches_nothing(self) -> None:
+        self.store = self.make_store(model.Limits(finished=0))
+        view = self.forgotten(1)
+        self.result(self.store.notify_old("hooked", [view], NOW + 600))
+        self.assertEqual(self.result(self.store.receipts([receipt(1)])).outcomes, [Outcome.ORPHAN])
 
     def test_an_account_learns_since_when_it_is_owed_a_notification(self) -> None:
         self.assertIsNone(self.result(self.store.owed_since("nobody")))

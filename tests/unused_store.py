@@ -134,6 +134,9 @@ class UnusedStore(Store):
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> Awaitable[ReplayResult]:
         _unexpected("notify_again")
 
+    def notify_old(self, account: str, views: Sequence[MessageView], now: float) -> Awaitable[ReplayResult]:
+        _unexpected("notify_old")
+
     def given_up(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:
         _unexpected("given_up")
 

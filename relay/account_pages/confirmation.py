@@ -14,7 +14,7 @@ class Question(NamedTuple):
 
     :ivar title: the question, which ends with a question mark.
     :ivar text: what happens if the customer says yes.
-    :ivar yes: the words on the button.
+    :ivar yes: the words on the button; "": there is no choice.
     :ivar back: the page that a customer who doesn't want it goes back to.
     :ivar dangerous: whether something is lost.
     """
@@ -55,7 +55,7 @@ def confirmation(session: Session, action: str, fields: Mapping[str, str], quest
             session,
             action,
             *(el("input", type="hidden", name=name, value=value) for name, value in again.items()),
-            button(question.yes, kind="danger" if question.dangerous else "primary"),
+            button(question.yes, kind="danger" if question.dangerous else "primary") if question.yes else None,
             el("a", "Cancel", href=question.back, class_="button"),
             class_="buttons",
         ),

@@ -7,7 +7,7 @@ from twisted.web.template import Tag
 from relay.account_pages.account_use import price_words
 from relay.account_pages.html import Content, badge, button, choice, duration, el, field, moment
 from relay.account_pages.list_question import FILTERS, NOTIFIED, ListQuestion
-from relay.account_pages.resending import PICK
+from relay.account_pages.resend_words import PICK
 from relay.http.message_reports import report
 from relay.http.types import MessageReport
 from relay.values.messages import MessageView

@@ -17,7 +17,7 @@ from relay.account_pages.html import button, el, form
 from relay.account_pages.list_question import ListQuestion, question_of
 from relay.account_pages.message_timeline import message_page
 from relay.account_pages.page_values import Flash, Session
-from relay.account_pages.resending import MOST_AGAIN, Resending
+from relay.account_pages.resend_words import job_notice, picked_ids, question_about, told
 from relay.history.export import Format
 from relay.history.history_query import HistoryPage
 from relay.history.query_text import QueryProblem
@@ -27,8 +27,12 @@ from relay.http.cursors import NoCursor
 from relay.http.http_api import HttpApi
 from relay.http.list_calls import stream_export
 from relay.http.problems import Problem
+from relay.http.resending import ResendCount
 from relay.values.ids import id_text
 from relay.values.instants import instant
+
+#: The most given-up notifications that one press of a button sends again.
+MOST_GIVEN_UP: Final = 10_000
 
 #: How many messages one page of the list shows.
 LISTED: Final = 50
@@ -52,7 +56,6 @@ class MessageSite:
         self._accounts = accounts
         self._webhooks = webhooks
         self._clock = clock
-        self._resending = Resending(api.lists, flow.store, accounts)
 
     async def list(self, request: ApiRequest, session: Session) -> Reply:
         """`GET /my/messages`."""
@@ -81,6 +84,7 @@ class MessageSite:
             "Messages",
             "/my/messages",
             _given_up_notice(session, given_up) if given_up else None,
+            el("div", job_notice(session, self._api.account.jobs.job(account)), id="job", data_live=not after),
             message_pages.finder(question, problems),
             form(
                 session,
@@ -132,52 +136,80 @@ class MessageSite:
         account = session.account
         view = await self._api.messages.find_anywhere(request.path.split(b"/")[3], account)
         settings = self._accounts.get(account)
-        can_notify = bool(view.notification_url or settings.notification_url)
+        why_not = self._api.messages.resending.why_not(view)
         return self._gate.shown(
             request,
             session,
             "Message",
             "/my/messages",
-            message_page(session, view, settings.error_codes, self._webhooks.built_again, can_notify=can_notify),
+            message_page(session, view, settings.error_codes, self._webhooks.built_again, why_not),
             data_events=f"/my/events?message={id_text(view.id)}",
         )
 
     async def notify(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         """`POST /my/messages/{id}/notify`."""
-        view = await self._api.messages.find(request.path.split(b"/")[3], session.account)
+        view = await self._api.messages.find_anywhere(request.path.split(b"/")[3], session.account)
         queues = await self._api.messages.notify_again(view, session.account)
         session.flash = Flash(True, "The notification will be sent again.")
         return see(f"/my/messages/{id_text(view.id)}")._replace(then=partial(self._flow.wake, queues))
 
     async def resend(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         """`POST /my/messages/resend`: for picked messages, or for all of a list. It first says how many they are."""
-        account, question = session.account, question_of(fields)
+        if fields.get("action") == "stop":
+            self._api.account.jobs.stop(session.account)
+            return see(question_of(fields).url())
         if fields.get("action") == "all":
-            if not question.until:
-                # What comes between the question and the answer is not meant.
-                question = question._replace(until=instant(self._clock.seconds()))
-            try:
-                again = await self._resending.listed(account, question)
-            except QueryProblem as problem:
-                raise Problem(422, str(problem), problem.parameter) from None
-        else:
-            again = await self._resending.picked(account, fields)
-        back = question_of(fields).url()
-        if not again.ids:
-            session.flash = Flash(False, "No notification can be sent again: pick messages that have ended.")
-            return see(back)
+            return await self._resend_list(request, session, fields)
+        return await self._resend_picked(request, session, fields)
+
+    async def _resend_picked(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        account, back, resending = session.account, question_of(fields).url(), self._api.messages.resending
+        found = [await self._api.lists.look_up(message_id, account) for message_id in picked_ids(fields)]
+        views = [view for view in found if view is not None and view.account == account]
+        count = resending.counted(views)
+        if not count.messages:
+            return self._nothing(session, back)
         if not fields.get("sure"):
-            sent_again = dict(fields) | question.fields
-            asked = again.question(back)
-            content = confirmation(session, "/my/messages/resend", sent_again, asked)
-            return self._gate.shown(request, session, asked.title, "/my/messages", content)
-        count, queues = await self._api.account.notify_again(account, again.ids)
-        session.flash = Flash(True, f"{count:,} notifications will be sent again.")
-        return see(back)._replace(then=partial(self._flow.wake, queues))
+            return self._asked(request, session, fields, count, back)
+        again = await resending.again(account, views)
+        session.flash = Flash(True, f"{told(again.messages)} will be sent again.")
+        return see(back)._replace(then=partial(self._flow.wake, again.queues))
+
+    async def _resend_list(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
+        account, back, jobs = session.account, question_of(fields).url(), self._api.account.jobs
+        question = question_of(fields)
+        if not question.until:
+            # What comes between the question and the answer is not meant.
+            question = question._replace(until=instant(self._clock.seconds()))
+        try:
+            query = question.query(account, LISTED)
+        except QueryProblem as problem:
+            raise Problem(422, str(problem), problem.parameter) from None
+        query = await self._api.lists.meant_by(question.search, query)
+        count = await jobs.count(query)
+        if not count.messages:
+            return self._nothing(session, back)
+        if not fields.get("sure"):
+            return self._asked(request, session, dict(fields) | question.fields, count, back)
+        jobs.start(account, query, count)
+        session.flash = Flash(True, f"{told(count.messages)} will be sent again, the oldest first.")
+        return see(back)
+
+    def _nothing(self, session: Session, back: str) -> Reply:
+        words = "No notification can be sent again: pick messages that have ended and have a notification URL."
+        session.flash = Flash(False, words)
+        return see(back)
+
+    def _asked(
+        self, request: ApiRequest, session: Session, fields: Mapping[str, str], count: ResendCount, back: str
+    ) -> Reply:
+        asked = question_about(count, back)
+        content = confirmation(session, "/my/messages/resend", fields, asked)
+        return self._gate.shown(request, session, asked.title, "/my/messages", content)
 
     async def replay(self, request: ApiRequest, session: Session, fields: Mapping[str, str]) -> Reply:
         """`POST /my/messages/replay`."""
-        ids = await self._flow.store.given_up(session.account, 0.0, inf, MOST_AGAIN)
+        ids = await self._flow.store.given_up(session.account, 0.0, inf, MOST_GIVEN_UP)
         count, queues = await self._api.account.notify_again(session.account, ids)
         session.flash = Flash(True, f"{count} notifications will be sent again.")
         return see("/my/messages")._replace(then=partial(self._flow.wake, queues))

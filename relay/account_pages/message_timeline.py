@@ -45,6 +45,11 @@ ERROR_WORDS: Final = {
 }
 
 
+_URL_NOT_KEPT: Final = (
+    "The notification can't be sent again: the message's own URL had a login or a query, which isn't kept for so long."
+)
+
+
 class Happening(NamedTuple):
     """One thing that happened to a message.
 
@@ -58,13 +63,11 @@ class Happening(NamedTuple):
     more: Content = None
 
 
-def message_page(
-    session: Session, view: MessageView, error_codes: str, built_again: BuiltAgain, *, can_notify: bool
-) -> Tag:
+def message_page(session: Session, view: MessageView, error_codes: str, built_again: BuiltAgain, why_not: str) -> Tag:
     """Makes the page's content.
 
     :param error_codes: the account's setting.
-    :param can_notify: whether there is a URL to which the notification can be sent again.
+    :param why_not: why the notification can't be sent again (`Resending.why_not`); "": it can.
     """
     again = form(
         session,
@@ -79,7 +82,8 @@ def message_page(
             "What happened",
             el("ol", *(_shown(one) for one in happenings(view, built_again)), class_="timeline"),
             el("p", f"Not yet notified by {' and '.join(view.owed)}.", class_="hint") if view.owed else None,
-            again if view.final and can_notify else None,
+            el("p", _URL_NOT_KEPT, class_="hint") if why_not == "url-not-kept" else None,
+            None if why_not else again,
         ),
         id="message",
         data_live=True,

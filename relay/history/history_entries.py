@@ -82,6 +82,7 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     :ivar price: of the message, in millionths of `currency`; with "" as currency it has no price.
     :ivar refunded: whether the price was given back.
     :ivar urls: the URLs of the attempts; each is there once.
+    :ivar url_is_whole: whether `url` is the message's whole URL. False also for rows of older relays.
     """
 
     parts: list[PartEntry] | None = None
@@ -99,6 +100,7 @@ class Details(msgspec.Struct, gc=False, eq=False, array_like=True):
     currency: str = ""
     refunded: bool = False
     urls: list[str] = []
+    url_is_whole: bool = False
 
 
 class Entry(msgspec.Struct, gc=False, eq=False):
@@ -337,6 +339,7 @@ def view_of(entry: Entry) -> MessageView:
         charge=message.charge,
         refunded=details is not None and details.refunded,
         scheduled_at=0.0 if details is None else details.scheduled_at,
+        url_is_whole=message.notification_url is None or (details is not None and details.url_is_whole),
     )
 
 

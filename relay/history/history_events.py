@@ -185,6 +185,8 @@ def _add_details(entry: Entry) -> None:
         url=url,
         user_message_reference=message.user_message_reference,
         scheduled_at=message.scheduled_at,
+        # A callback of another interface (`kannel:`) may have the number in it, which the history may not have.
+        url_is_whole=url is not None and url == message.notification_url and url.startswith("http"),
     )
     if message.charge is not None:
         entry.details.price, entry.details.currency = message.charge.price, message.charge.currency

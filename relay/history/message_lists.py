@@ -50,9 +50,10 @@ class MessageLists:
         :raises StoreBusy, StoreUnavailable: the history can't be asked now.
         """
         view = await self._store.look_up(message_id)
-        if view is None and self.questions is not None:
-            view = await self.questions.look_up(message_id, account)
-        return view
+        if self.questions is None or (view is not None and not view.brought_back):
+            return view
+        # Of a message that was brought back, the history knows more.
+        return await self.questions.look_up(message_id, account) or view
 
     async def find(self, query: HistoryQuery) -> HistoryPage:
         """Returns a page of the messages that match a query. Its `cursor` is the `after` of the next query.

@@ -1,28 +1,34 @@
 """The handlers for an account's settings, for its feed of notifications, and for sending notifications again."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from relay.accounts.account_settings import OFF_BY_OPERATOR, URL_OFF, SettingProblem, why_off
 from relay.charging.statement import Statement
 from relay.history.message_lists import MessageLists
+from relay.history.query_text import QueryProblem, query_of
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.collaborators import Customers, SubmissionFlow, WebhookTester
 from relay.http.cursors import Cursors, NoCursor
+from relay.http.list_calls import LISTED_BY
 from relay.http.message_requests import FORMS, not_json
 from relay.http.problems import Problem, invalid_field, refuse_unknown
+from relay.http.resend_jobs import ResendJobs
+from relay.http.resending import Resending
 from relay.http.types import (
     AccountReport,
     AccountUseReport,
     Feed,
     NotificationReport,
+    ReplayProgress,
     ReplayReport,
     ReplayRequest,
     TestReport,
@@ -33,7 +39,7 @@ from relay.http.types import (
 from relay.store.api import FeedEntry, Store
 from relay.values.ids import RandomBytes, id_text, new_ids, parse_id
 from relay.values.instants import instant
-from relay.values.messages import QueueKey
+from relay.values.messages import MessageView, QueueKey
 from relay.values.states import customer_words
 from relay.webhooks.body import error_of
 
@@ -80,6 +86,8 @@ class AccountApi:
         self._clock = clock
         self._random_bytes = random_bytes
         self.cursors = Cursors(self._store, random_bytes)
+        self._resending = Resending(self._store, accounts, clock)
+        self.jobs = ResendJobs(self._resending, lists, flow, clock)
         self._polls: dict[str, int] = {}
         #: The accounts that have a replay under way.
         self._replaying: set[str] = set()
@@ -210,14 +218,61 @@ class AccountApi:
                     raise invalid_field("ids", f"'{text[:50]}' is not a message id.")
                 ids.append(message_id)
             count, queues = await self.notify_again(account, ids)
+            old = await self._forgotten(account, ids)
+            again = await self._resending.again(account, old)
+            count, queues = count + again.messages, {*queues, *again.queues}
+        elif asked.list is not None:
+            return await self._replay_list(account, asked.list, count_only=asked.count_only)
         elif asked.given_up or asked.since is not None:
             since = _seconds(asked.since) if asked.since else 0.0
             until = _seconds(asked.until) if asked.until else self._clock.seconds() + 1.0
             question = self._store.given_up if asked.given_up else self._store.learnt_between
             count, queues = await self.notify_again(account, await question(account, since, until, MOST_REPLAYED))
         else:
-            raise Problem(422, "Say which notifications: give 'ids', 'since' or 'given_up'.", kind="missing-field")
+            raise Problem(
+                422, "Say which notifications: give 'ids', 'since', 'given_up' or 'list'.", kind="missing-field"
+            )
         return Reply(202, msgspec.json.encode(ReplayReport(count)), then=partial(self._flow.wake, queues))
+
+    async def _forgotten(self, account: str, ids: Sequence[bytes]) -> list[MessageView]:
+        """Those of an account's messages that only the history still knows."""
+        found = []
+        for message_id in dict.fromkeys(ids):
+            if self._lists.questions is not None and await self._store.look_up(message_id) is None:
+                view = await self._lists.look_up(message_id, account)
+                if view is not None and view.account == account:
+                    found.append(view)
+        return found
+
+    async def _replay_list(self, account: str, parameters: Mapping[str, str], *, count_only: bool) -> Reply:
+        refuse_unknown(parameters, LISTED_BY)
+        try:
+            query = query_of(parameters, account)
+        except QueryProblem as problem:
+            raise invalid_field(f"list.{problem.parameter}", str(problem)) from None
+        if query.until is None:
+            # What is accepted from now on isn't meant.
+            query = replace(query, until=self._clock.seconds())
+        count = await self.jobs.count(query)
+        if not count_only:
+            self.jobs.start(account, query, count)
+        answer = ReplayReport(count.messages, count.not_ended, count.no_url, count.url_not_kept, count.complete)
+        return Reply(200 if count_only else 202, msgspec.json.encode(answer))
+
+    async def progress(self, request: ApiRequest, account: str) -> Reply:
+        """`GET /notifications/replay`: how far the replay of a list has come."""
+        return Reply(200, msgspec.json.encode(self._progress(account)))
+
+    async def stop_replay(self, request: ApiRequest, account: str) -> Reply:
+        """`DELETE /notifications/replay`: ends the replay of a list. A second call gives the same answer."""
+        self.jobs.stop(account)
+        return Reply(200, msgspec.json.encode(self._progress(account)))
+
+    def _progress(self, account: str) -> ReplayProgress:
+        job = self.jobs.job(account)
+        if job is None:
+            return ReplayProgress("none")
+        return ReplayProgress(job.state, job.messages, job.resent, instant(job.began_at), job.reason or UNSET)
 
     async def notify_again(self, account: str, ids: Sequence[bytes]) -> tuple[int, Iterable[QueueKey]]:
         """Makes notifications of finished messages owed once more. Returns how many, and the queues to wake.

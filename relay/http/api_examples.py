@@ -107,6 +107,8 @@ class Example(NamedTuple):
     body: Any = None
 
 
+_PROGRESS: Final = {"state": "running", "messages": 12000, "resent": 4250, "began_at": "2026-11-24T09:00:00.000Z"}
+
 #: By the operation's name.
 EXAMPLES: Final = {
     "submit": Example(
@@ -127,6 +129,8 @@ EXAMPLES: Final = {
         {"messages": 12},
         {"since": "2026-11-24T00:00:00Z", "until": "2026-11-24T06:00:00Z"},
     ),
+    "replayProgress": Example("/notifications/replay", _PROGRESS),
+    "stopReplay": Example("/notifications/replay", {**_PROGRESS, "state": "stopped"}),
     "inbound": Example("/inbound?after=0&limit=100", {"messages": [{"cursor": CURSOR, **INBOUND}], "next": CURSOR}),
     "inboundMessage": Example(f"/inbound/{INBOUND_ID}", {**INBOUND, "attempts": [_ATTEMPT]}),
     "sendInboundAgain": Example(f"/inbound/{INBOUND_ID}/notify", {"id": INBOUND_ID}),

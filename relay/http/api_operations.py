@@ -16,6 +16,7 @@ from relay.http.types import (
     MessageList,
     MessageReport,
     MessageRequest,
+    ReplayProgress,
     ReplayReport,
     ReplayRequest,
     TestReport,
@@ -188,11 +189,30 @@ OPERATIONS: Final = (
         "/notifications/replay",
         "replay",
         "Send notifications again",
-        {202: ReplayReport},
+        {200: ReplayReport, 202: ReplayReport},
         ReplayRequest,
         (),
-        (400, 413, 422),
-        text="For many messages at once. The answer counts the notifications; they are sent one after the other.",
+        (400, 413, 422, 429),
+        text="For many messages at once. The answer counts the notifications; they are sent one after the other. With "
+        "a history (`history.days`), `ids` and `list` find messages of all its time. 200: `count_only`, and nothing is "
+        "sent.",
+    ),
+    Operation(
+        "get",
+        "/notifications/replay",
+        "replayProgress",
+        "Ask how far the replay of a list has come",
+        {200: ReplayProgress},
+        text="An account has one at a time. It goes on while your receiver takes notifications, and ends with the "
+        "relay's process.",
+    ),
+    Operation(
+        "delete",
+        "/notifications/replay",
+        "stopReplay",
+        "Stop the replay of a list",
+        {200: ReplayProgress},
+        text="What was given to be sent already is sent.",
     ),
     Operation(
         "get",

@@ -81,6 +81,8 @@ class HttpApi:
         router.add("POST", "/messages/{id}/notify", messages.notify)
         router.add("GET", "/notifications", account.feed)
         router.add("POST", "/notifications/replay", account.replay)
+        router.add("GET", "/notifications/replay", account.progress)
+        router.add("DELETE", "/notifications/replay", account.stop_replay)
         inbound = InboundApi(flow, accounts, account, clock)
         router.add("GET", "/inbound", inbound.feed)
         router.add("GET", "/inbound/{id}", inbound.query)
@@ -114,6 +116,7 @@ class HttpApi:
 
     async def stop(self) -> None:
         """Ends long polls and open connections. Call it when nothing listens any more."""
+        await self.account.jobs.stop_all()
         await self.router.stop()
         await self.key_uses.stop()
         self.site.abort()

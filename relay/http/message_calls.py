@@ -22,6 +22,7 @@ from relay.http.message_preparer import MessagePreparer
 from relay.http.message_reports import accepted, report
 from relay.http.message_requests import read_messages
 from relay.http.problems import Problem, ProblemDocument
+from relay.http.resending import Resending
 from relay.http.types import Accepted, MessageRequest
 from relay.store.api import NO_IDS, AcceptedBefore, Idempotency
 from relay.tracing.tracing import RequestTraces, Tracing
@@ -54,6 +55,7 @@ class Messages:
         self._tracing = tracing
         self._flow = flow
         self._lists = lists
+        self.resending = Resending(flow.store, accounts, clock)
         self._accounts = accounts
         self._preparer = preparer
         self._clock = clock
@@ -307,7 +309,7 @@ class Messages:
 
     async def notify(self, request: ApiRequest, account: str) -> Reply:
         """`POST /messages/{id}/notify`: sends the notification again."""
-        view = await self.find(request.path.split(b"/")[2], account)
+        view = await self.find_anywhere(request.path.split(b"/")[2], account)
         queues = await self.notify_again(view, account)
         return Reply(202, b'{"id":"%b"}' % id_octets(view.id), then=partial(self._flow.wake, queues))
 
@@ -316,12 +318,8 @@ class Messages:
 
         :raises Problem: the message has not ended, or there is no URL to send it to.
         """
-        if not view.final:
-            raise Problem(409, "The message has not ended yet. Its notification will come.", kind="not-final")
-        if not (view.notification_url or self._accounts.notification_url(account)):
-            detail = "Set one with PUT /account/notification-url, or poll GET /notifications."
-            raise Problem(409, detail, kind="no-notification-url")
-        return (await self._flow.store.notify_again(account, [view.id], self._clock.seconds())).queues
+        self.resending.check(view)
+        return (await self.resending.again(account, [view])).queues
 
     async def find(self, segment: bytes, account: str) -> MessageView:
         """The account's message that a path names, if memory has it: something can still be done about it.

@@ -104,6 +104,7 @@ PROBLEM_KINDS: Final = {
     "idempotency-in-progress": "The same request is under way",
     "not-final": "The message has not ended",
     "no-notification-url": "The account has no notification URL",
+    "url-not-kept": "The message's own notification URL isn't kept any more",
     "no-inbound-url": "The account has no URL for messages from handsets",
     "key-not-for-this": "The key is not for this",
     "not-cancellable": "The message can't be cancelled any more",

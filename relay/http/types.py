@@ -394,7 +394,7 @@ class TestReport(msgspec.Struct, frozen=True):
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The notifications to send again. Give one of `ids`, `since` (with or without `until`), `given_up`."""
+    """The notifications to send again. Give one of `ids`, `since` (with or without `until`), `given_up`, `list`."""
 
     ids: Annotated[
         Annotated[list[Annotated[str, _ID]], Meta(max_length=MOST_MESSAGES)] | None,
@@ -403,12 +403,39 @@ class ReplayRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     since: Annotated[datetime | None, Meta(description="Those learnt at this instant or later.")] = None
     until: Annotated[datetime | None, Meta(description="With `since`: only those learnt before this instant.")] = None
     given_up: Annotated[bool, Meta(description="Only those that the relay gave up after all retries.")] = False
+    list: Annotated[
+        dict[str, str] | None,
+        Meta(description="Those of the ended messages that `GET /messages` lists with these parameters."),
+    ] = None
+    count_only: Annotated[bool, Meta(description="With `list`: only counts them, and sends nothing.")] = False
 
 
 class ReplayReport(msgspec.Struct, frozen=True):
     """How many notifications will be sent again."""
 
     messages: Annotated[int, Meta(description="The number of notifications.")]
+    not_ended: Annotated[int | UnsetType, Meta(description="With `list`: messages that have not ended yet.")] = UNSET
+    no_url: Annotated[int | UnsetType, Meta(description="With `list`: messages that have no notification URL.")] = UNSET
+    url_not_kept: Annotated[
+        int | UnsetType,
+        Meta(description="With `list`: old messages whose own URL had a login or a query, which isn't kept so long."),
+    ] = UNSET
+    complete: Annotated[
+        bool | UnsetType, Meta(description="With `list`: false if there are more than 100,000 of them.")
+    ] = UNSET
+
+
+class ReplayProgress(msgspec.Struct, frozen=True):
+    """How far the replay of a list has come."""
+
+    state: Annotated[
+        Literal["none", "running", "ended", "stopped", "failed"],
+        Meta(description="`none`: there was none since the relay's start."),
+    ]
+    messages: Annotated[int, Meta(description="The number of notifications to send again.")] = 0
+    resent: Annotated[int, Meta(description="How many of them were given to be sent.")] = 0
+    began_at: Annotated[str | UnsetType, Meta(description="RFC 3339, UTC.")] = UNSET
+    reason: Annotated[str | UnsetType, Meta(description="Why it failed.")] = UNSET
 
 
 _MISSING = re.compile(r"^Object missing required field `([^`]+)`")

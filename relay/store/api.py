@@ -23,8 +23,8 @@ The contract
 * `StoreUnavailable`: the batch could not be made durable (disk full, I/O error, stopped). The store tries again by
   itself; its figures say when it is writable. The calls differ in what has happened then:
 
-  * `accept`, `put_setting` and `top_up` ask for a change. It has not happened, and the caller answers "not now" in its
-    protocol.
+  * `accept`, `notify_old`, `put_setting` and `top_up` ask for a change. It has not happened, and the caller answers
+    "not now" in its protocol.
   * `submitted`, `end`, `query_outcomes`, `settle` and `notify_again` report events. The store knows them, and makes
     them durable as soon as it can. The caller must not repeat the call.
   * `receipts` and `reread` may be either. The caller refuses the receipts. When the carrier sends them again, they may
@@ -404,6 +404,15 @@ class NotificationStore(Protocol):
 
         A message with an attempt under way is skipped, and isn't counted. Give some hundred ids at a time, because they
         are handled in one turn of the reactor.
+        """
+
+    def notify_old(self, account: str, views: Sequence[MessageView], now: float) -> Awaitable[ReplayResult]:
+        """As `notify_again`, for ended messages that the store has forgotten. It takes them back until they are told.
+
+        Messages that the store knows are skipped, and aren't counted. Give some hundred at a time.
+
+        :param views: the account's messages as the history knows them.
+        :raises StoreFull, StoreUnavailable: through the awaitable; then nothing has changed.
         """
 
     def given_up(self, account: str, since: float, until: float, limit: int) -> Awaitable[Sequence[bytes]]:

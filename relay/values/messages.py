@@ -550,6 +550,10 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     :ivar rounds: for a message that went to another carrier: its parts in each round, in order of time, the present
         round last. `parts` are those of the round that decided, or of the present one. Otherwise it is empty.
     :ivar inbound: what a handset sent; None: it is a customer's message.
+    :ivar brought_back: the store had forgotten the message, and has taken it back from the history to tell it again
+        (`Store.notify_old`). It lacks the attempts, the price and earlier rounds, which the history has.
+    :ivar url_is_whole: false: `notification_url` can't be used any more, because the history keeps none of its login,
+        query and fragment. False also for callbacks of other interfaces in the history.
     :ivar ending: the message has ended, but this isn't durable yet. So the final state isn't shown, and `final` is
         false. Nothing more may be sent.
     """
@@ -581,6 +585,8 @@ class MessageView(msgspec.Struct, frozen=True, gc=False):
     rounds: Sequence[Sequence[PartView]] = ()
     charge: Charge | None = None
     refunded: bool = False
+    brought_back: bool = False
+    url_is_whole: bool = True
 
     @property
     def cost(self) -> Charge | None:

@@ -599,12 +599,12 @@ class MessagesTests(SiteTestCase):
         picks = dict.fromkeys([*boxes[:2], f"pick-{id_text(other.id)}", "pick-nonsense"], "yes")
         asked = self.site.post("/my/messages/resend", action="picked", **picks)
         self.assertIn("Send 1 notification again?", asked.body.decode())
-        self.assertIn("3 messages have not ended yet, or have no notification URL.", asked.body.decode())
+        self.assertIn("1 message has not ended yet.", asked.body.decode())
         self.assertEqual(self.site.driver.store.again, [])
         self.site.post("/my/messages/resend", action="picked", sure="yes", **picks)
         self.assertEqual(self.site.driver.store.again, [bytes([2]) * 16])
         self.assertEqual(len(self.site.driver.flow.woken), 1)
-        self.assertIn("1 notifications will be sent again", self.site.get("/my/messages"))
+        self.assertIn("1 notification will be sent again", self.site.get("/my/messages"))
 
     def test_all_messages_of_a_list_are_notified_again_but_none_that_came_after_the_question(self) -> None:
         for number in range(1, 5):
@@ -618,6 +618,7 @@ class MessagesTests(SiteTestCase):
         self.message(5, accepted_at=self.site.driver.clock.seconds() + 1.0)
         self.assertEqual(self.site.ask("POST", "/my/messages/resend", again).status, 303)
         self.assertEqual(sorted(self.site.driver.store.again), [bytes([number]) * 16 for number in (1, 2, 3)])
+        self.assertIn("All are sent again: 3 of 3 notifications", self.site.get("/my/messages"))
 
     def test_where_nothing_can_be_sent_again_the_page_says_so(self) -> None:
         self.message(1)

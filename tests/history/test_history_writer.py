@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from relay.config.model import Limits
 from relay.history.history_events import HistoryEvents
 from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import HistoryQuestions
@@ -21,7 +22,7 @@ from relay.values.messages import Attempt, Channel, Ending, QueueKey, Verdict
 from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED, UNDELIVERABLE
 from tests.history.keeping import HistoryCase, times_of, without_times
 from tests.store.test_journal_store_histories import History, failover_histories, histories
-from tests.stores import DAY, NOW, all_rows, at_once, message, message_id, receipt, submitted
+from tests.stores import DAY, NOW, all_rows, at_once, message, message_id, receipt, started, submitted
 
 #: Operations on the store; after which of them the history catches up; and after which both are opened again.
 courses = (
@@ -75,6 +76,35 @@ class FollowingTests(HistoryCase):
         self.catch_up()
         self.assertEqual(self.ids(notification="owed"), [message_id(1)])
 
+    def test_a_message_that_memory_has_forgotten_is_told_again_as_the_history_knows_it(self) -> None:
+        self.done(self.store.stop())
+        self.store = started(self.disk, self.clock, segment_bytes=2000, limits=Limits(finished=0))
+        self.done(
+            self.store.accept([message(1, "hooked", registered_delivery=0, notification_url="http://a.example/")])
+        )
+        self.done(self.store.submitted([submitted(1)]))
+        self.done(self.store.receipts([receipt(1)]))
+        queue, now = QueueKey("hooked", Channel.WEBHOOK, "http://a.example/"), self.clock.seconds()
+
+        def tell(at: float) -> None:
+            claim = self.done(self.store.claim(queue, 10, at))
+            self.done(self.store.settle([Attempt(claim.notifications[0], Verdict.GIVEN_UP, at, 0.0, "503")]))
+
+        tell(now + 1.0)
+        self.done(self.store.expire(now))
+        self.catch_up()
+        (view,) = self.find(notification="failed")
+        self.assertTrue(view.url_is_whole)
+        self.assertIsNone(self.done(self.store.look_up(view.id)))
+        again = self.done(self.store.notify_old("hooked", [view], now))
+        self.assertEqual((again.messages, again.queues), (1, {queue}))
+        self.catch_up()
+        self.assertEqual(self.ids(notification="owed"), [message_id(1)])
+        tell(now + 2.0)
+        self.catch_up()
+        self.assertEqual(len(self.find(notification="failed")[0].attempts), 2)
+        self.assertEqual(len(self.find()), 1)
+
     def test_each_attempt_keeps_its_own_url_and_what_the_answer_began_with(self) -> None:
         self.done(self.store.accept([message(1, "hooked", registered_delivery=0)]))
         self.done(self.store.submitted([submitted(1)]))
@@ -96,6 +126,7 @@ class FollowingTests(HistoryCase):
         self.done(self.store.accept([message(1, notification_url=url)]))
         self.catch_up()
         self.assertEqual(self.find()[0].notification_url, "https://example.com:8443/hook/7")
+        self.assertFalse(self.find()[0].url_is_whole)
         self.writer.close()
         self.assertIn(b"example.com", self.octets())
         self.assertNotIn(b"secret", self.octets())

@@ -108,6 +108,9 @@ class FakeStore:
         self.again.extend(ids)
         return succeed(ReplayResult(len(ids), frozenset({QueueKey(account, Channel.WEBHOOK)})))
 
+    def notify_old(self, account: str, views: Sequence[MessageView], now: float) -> Deferred[ReplayResult]:
+        return self.notify_again(account, [view.id for view in views if view.id not in self.views], now)
+
     def given_up(self, account: str, since: float, until: float, limit: int) -> Deferred[Sequence[bytes]]:
         return succeed(self.lost[:limit])
 

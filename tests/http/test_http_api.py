@@ -736,6 +736,33 @@ class ReplayTests(HttpTestCase):
         self.store.notify_again = at_once  # type: ignore[method-assign]
         self.assertEqual(self.http.ask("POST", "/notifications/replay", {"given_up": True}).status, 202)
 
+    def test_all_messages_of_a_list_are_counted_and_then_sent_again(self) -> None:
+        self.http.ask("PUT", "/account/notification-url", {"url": "https://a.example/in"})
+        before = self.http.clock.seconds() - 100.0
+        self.view(1, accepted_at=before)
+        self.view(2, accepted_at=before, state=UNDELIVERABLE)
+        self.view(3, accepted_at=before, state=ENROUTE, final=False, done_at=None)
+        path = "/notifications/replay"
+        self.assertEqual(self.http.ask("GET", path).json, {"state": "none", "messages": 0, "resent": 0})
+        wanted = {"list": {"since": "2023-11-14"}}
+        counted = {"messages": 2, "not_ended": 1, "no_url": 0, "url_not_kept": 0, "complete": True}
+        reply = self.http.ask("POST", path, {**wanted, "count_only": True})
+        self.assertEqual((reply.status, reply.json, self.store.again), (200, counted, []))
+        reply = self.http.ask("POST", path, wanted)
+        self.assertEqual((reply.status, reply.json), (202, counted))
+        self.assertEqual(sorted(self.store.again), [(1).to_bytes(16, "big"), (2).to_bytes(16, "big")])
+        for method in ("GET", "DELETE"):
+            reply = self.http.ask(method, path)
+            ended = {"state": "ended", "messages": 2, "resent": 2, "began_at": "2023-11-14T22:13:20.000Z"}
+            self.assertEqual((reply.status, reply.json), (200, ended))
+
+    def test_a_list_that_can_not_be_sent_again_is_refused(self) -> None:
+        path = "/notifications/replay"
+        self.view(1)
+        self.assertProblem(self.http.ask("POST", path, {"list": {}}), 422)
+        self.assertProblem(self.http.ask("POST", path, {"list": {"since": "soon"}}), 422, "list.since")
+        self.assertProblem(self.http.ask("POST", path, {"list": {"nonsense": "1"}}), 422, "nonsense")
+
     def test_an_account_with_too_many_requests_at_once_gets_429(self) -> None:
         self.store.learnt_between = lambda *question: fail(StoreBusy("20 questions wait already", 1.0))  # type: ignore[method-assign]
         reply = self.http.ask("POST", "/notifications/replay", {"since": "2023-11-14T22:13:23Z"})

@@ -4,20 +4,15 @@ import csv
 import html
 import json
 import re
-import urllib.request
 from collections import Counter
-from http.cookiejar import CookieJar
-from urllib.parse import urlencode
-
-from twisted.internet.threads import deferToThread
 
 from relay.history.history_numbers import number_keeper
 from relay.history.history_query import HistoryQuery
 from relay.history.history_search import HistorySearch
 from relay.history.sqlite_history import SqliteHistory
 from relay.values.ids import id_text
-from tests import HUNG_SECONDS
 from tests.fakes import submit_body
+from tests.integration.account_browser import get_page
 from tests.integration.harness import IntegrationTestCase, Relay, smpp_account, smpp_carrier, until, within
 from tests.integration.test_operator_commands import CommandsTestCase
 
@@ -28,7 +23,7 @@ class SearchTests(CommandsTestCase):
     async def start_and_send(self, count: int) -> tuple[Relay, list[str]]:
         self.simulated = await self.simulator(receipt_delay_seconds=0.05)
         relay = await self.relay(
-            accounts={"acme": {"api_key": "key"}, "other": {"api_key": "other"}},
+            accounts={"acme": {"api_key": "key", "allow_private_urls": True}, "other": {"api_key": "other"}},
             carriers={"tier1": smpp_carrier(self.simulated.port)},
             routes=[{"carriers": ["tier1"]}],
             history={"days": 90},
@@ -77,35 +72,49 @@ class SearchTests(CommandsTestCase):
 
     async def test_the_account_s_page_lists_and_exports_what_memory_has_forgotten(self) -> None:
         relay, ids = await self.start_and_send(120)
-        page = await self.browse(relay, "/my/messages?search=00003")
+        page = await get_page(relay, "/my/messages?search=00003")
         self.assertEqual([message_id for message_id in ids if message_id in page], [ids[3]])
-        first = await self.browse(relay, "/my/messages")
+        first = await get_page(relay, "/my/messages")
         following = html.unescape(re.findall(r'href="([^"]*after=[^"]*)"', first)[0])
-        second = await self.browse(relay, following)
+        second = await get_page(relay, following)
         listed = [message_id for message_id in ids if message_id in first or message_id in second]
         self.assertEqual(len(listed), 100)
-        rows = list(csv.reader((await self.browse(relay, "/my/messages/export?format=csv")).splitlines()))
+        rows = list(csv.reader((await get_page(relay, "/my/messages/export?format=csv")).splitlines()))
         self.assertEqual((len(rows), {row[0] for row in rows[1:]}), (121, set(ids)))
         self.assertEqual({row[2][:2] for row in rows[1:]}, {"'="})
-        lines = (await self.browse(relay, "/my/messages/export?format=jsonl&search=00003")).splitlines()
+        lines = (await get_page(relay, "/my/messages/export?format=jsonl&search=00003")).splitlines()
         self.assertEqual([json.loads(line)["id"] for line in lines], [ids[3]])
 
-    async def browse(self, relay: Relay, path: str) -> str:
-        """A page of the account, logged in."""
+    async def test_notifications_of_forgotten_messages_are_sent_again_as_they_ended_also_after_a_kill(self) -> None:
+        relay, ids = await self.start_and_send(30)
+        receiver = await self.webhooks()
+        status, _ = await self.http("PUT", relay, "/account/notification-url", {"url": receiver.url})
+        self.assertEqual(status, 200)
+        wanted = {"list": {"to_end": "0", "status": "delivered"}}
+        status, counted = await self.http("POST", relay, "/notifications/replay", {**wanted, "count_only": True})
+        self.assertEqual((status, counted["messages"], receiver.posts), (200, 3, []))
+        # Nobody takes them at first. They are owed after a kill, although only the history knew them before.
+        receiver.status = 503
+        self.assertEqual((await self.http("POST", relay, "/notifications/replay", wanted))[0], 202)
+        await until("all were tried", lambda: receiver.refused >= 3)
+        relay.kill()
+        receiver.status = 200
+        await relay.start()
+        told = {ids[0], ids[10], ids[20]}
+        await until("they are told", lambda: {post.json["id"] for post in receiver.posts} >= told, 60)
+        self.assertEqual({(p.json["id"], p.json["status"], p.json["error"]) for p in receiver.posts},
+                         {(message_id, "DELIVRD", "000") for message_id in told})  # fmt: skip
+        status, _ = await self.http("POST", relay, f"/messages/{ids[5]}/notify")
+        self.assertEqual(status, 202)
+        status, answer = await self.http("POST", relay, "/notifications/replay", {"ids": [ids[6], ids[7], ids[7]]})
+        self.assertEqual((status, answer), (202, {"messages": 2}))
+        told |= {ids[5], ids[6], ids[7]}
+        await until("these as well", lambda: {post.json["id"] for post in receiver.posts} == told)
 
-        def get() -> str:
-            base = f"http://127.0.0.1:{relay.http_port}"
-            opener = urllib.request.build_opener(
-                urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(CookieJar())
-            )
-            form = opener.open(f"{base}/login", timeout=HUNG_SECONDS).read().decode()
-            token = re.findall(r'name="csrf" value="([^"]+)"', form)[0]
-            fields = urlencode({"csrf": token, "account": "acme", "key": "key", "next": "/my/settings"})
-            opener.open(f"{base}/login", fields.encode(), timeout=HUNG_SECONDS)
-            body: bytes = opener.open(base + path, timeout=HUNG_SECONDS).read()
-            return body.decode()
+        async def shown() -> bool:
+            return receiver.url in await get_page(relay, f"/my/messages/{ids[5]}")
 
-        return await deferToThread(get)
+        await until("the page of an old message has its new attempt", shown)
 
 
 class HistoryTests(IntegrationTestCase):

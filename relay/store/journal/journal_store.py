@@ -48,6 +48,8 @@ from relay.store.journal.opening import JournalOpening
 from relay.store.journal.recovery import Progress
 from relay.store.table import views
 from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
+from relay.store.table.brought_back import bring_back, snapshots_of
+from relay.store.table.brought_back import take_back as take_old_back
 from relay.store.table.claims import NOTHING, Claims
 from relay.store.table.correlation import Correlation
 from relay.store.table.entries import parts_of
@@ -61,7 +63,7 @@ from relay.store.table.overdue import Overdue
 from relay.store.table.parts import overdue_parts
 from relay.store.table.receiving import numbered, receive
 from relay.store.table.receiving import take_back as take_back_inbound
-from relay.store.table.records import Charged, Setting
+from relay.store.table.records import Charged, OwedAgain, Setting
 from relay.store.table.replaying import Replay
 from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
@@ -76,6 +78,7 @@ from relay.values.messages import (
     FailedOver,
     KeptReceipts,
     Message,
+    MessageView,
     Notification,
     Pending,
     QueryOutcome,
@@ -426,6 +429,22 @@ class JournalStore(JournalQueries):
     def notify_again(self, account: str, ids: Sequence[bytes], now: float) -> "Deferred[ReplayResult]":
         changes, messages = self._claims.notify_again(account, ids, now)
         return self._append(changes.records, ReplayResult(messages, changes.queues()))
+
+    def notify_old(self, account: str, views: Sequence[MessageView], now: float) -> "Deferred[ReplayResult]":
+        table, journal = self.table, self._journal
+        if not journal.open:
+            return fail(StoreUnavailable(journal.why_not))
+        forgotten = snapshots_of(table, views)
+        if table.open_rows + len(forgotten) > self._limits.messages:
+            return fail(StoreFull(f"{self._limits.messages} messages are on their way, which is limits.messages"))
+        ids = [snapshot.id for snapshot in forgotten]
+        frame = encode_frame([*forgotten, OwedAgain(now, b"".join(ids))]) if ids else b""
+        result: list[ReplayResult] = []
+        done = journal.append(frame, result, partial(take_old_back, table, forgotten))
+        bring_back(table, forgotten, *journal.place)
+        changes, messages = self._claims.notify_again(account, ids, now)
+        result.append(ReplayResult(messages, changes.queues()))
+        return done.addCallback(lambda results: results[0])
 
     # Parts that wait for a carrier
 

@@ -138,6 +138,7 @@ def message_view(row: Row) -> MessageView:
         notification_url=None if rare_fields is None else rare_fields.url,
         carrier_done_at=latest.carrier_done_at or None if final else None,
         priority=row.origin.priority,
+        brought_back=final and not row.cursor,
         scheduled_at=0.0 if rare_fields is None else rare_fields.scheduled_at,
         waits_for_its_time=bool(row.flags & LATER),
         adapt=row.origin.adapt,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from relay.store.api import Idempotency
 from relay.store.table.accept import make_row
+from relay.store.table.brought_back import is_brought_back
 from relay.store.table.carrier_ids import Shards
 from relay.store.table.claims import keep_attempt, with_shared_url
 from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of, rounds_of
@@ -187,11 +188,14 @@ class Replay:
             acceptance.segment.rows += 1
             table.rows += 1
             account = row.origin.account
-            account.recent.rows.append(row)
-            if not table.rows & 1023:
-                account.trim()
+            listed = not is_brought_back(row)
+            if listed:
+                account.recent.rows.append(row)
+                if not table.rows & 1023:
+                    account.trim()
             if flags & FINAL:
-                account.feed.rows.append(row)
+                if listed:
+                    account.feed.rows.append(row)
                 if inbound_of(row) is not None:
                     account.inbound.rows.append(row)
                 if not flags & OWED:
