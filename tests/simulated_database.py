@@ -133,6 +133,10 @@ class SimulatedConnection:
             return [(self._database.primary.epoch,)]
         if statement.startswith("SELECT number FROM relay.segment"):
             return [(number,) for number in sorted(segments, reverse="DESC" in statement)]
+        if statement.startswith("SELECT cluster_id"):
+            return [("the cluster",)]
+        if statement.startswith("SELECT digest FROM"):
+            return [(row[3],) for row in self._rows(statement) if row[0] == parameters[0]]
         if statement.startswith("SELECT sequence, digest FROM"):
             rows = [row for row in self._rows(statement) if row[4] < parameters[0]]
             return [(row[0], row[3]) for row in rows[-1:]]

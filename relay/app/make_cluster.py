@@ -19,7 +19,8 @@ from relay.cluster.cluster_values import ClusterRefused, NodeReport
 from relay.cluster.lease import LeaseGate
 from relay.cluster.membership import ClusterState
 from relay.cluster.node_name import node_name
-from relay.cluster.ownership import InThread, Ownership
+from relay.cluster.ownership import Ownership
+from relay.cluster.ownership_seams import InThread
 from relay.config.model import Config
 from relay.history.history_source import HistorySource
 from relay.history.postgresql_history import PostgresqlHistory
@@ -85,7 +86,7 @@ class Node:
             lease_seconds=cluster.lease_seconds,
             look=lambda: look_at(database),
             lost=start_again,
-            followed=lambda: self.shard_log.followed_sequence,
+            followed=self.shard_log,
         )
 
     def history_source(self, purpose: str) -> HistorySource:

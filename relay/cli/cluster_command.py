@@ -16,6 +16,8 @@ examples:
   python -m relay cluster accept-file --config /etc/relay/relay.yaml
   python -m relay cluster import --config /etc/relay/relay.yaml
   python -m relay cluster export --config /etc/relay/relay.yaml --to /var/backups/relay
+  python -m relay cluster put-back --config /etc/relay/relay.yaml
+  python -m relay cluster accept-loss --config /etc/relay/relay.yaml
 
 All read the database from the file. docs/cluster.md says how a cluster is set up.
 
@@ -39,6 +41,8 @@ def make_parser() -> CommandParser:
         ("accept-file", "make this node's configuration file the latest, although another node has a later one"),
         ("import", "bring the journal in data_dir into the database, whose log must be empty; stop the relay before"),
         ("export", "write the log as a journal, with which a relay without a cluster can start"),
+        ("put-back", "put rows that the database has lost back from this node's copy; no node may work meanwhile"),
+        ("accept-loss", "let this node work although the database lacks rows that this node knows"),
     ):
         action = actions.add_parser(name, help=summary, description=summary.capitalize() + ".")
         action.add_argument("--config", required=True, metavar="FILE", help="the configuration file")
@@ -67,4 +71,8 @@ def main(arguments: Sequence[str]) -> int:
         from relay.cli.log_moves import move
 
         return move(config, getattr(options, "to", None))
+    if options.action in ("put-back", "accept-loss"):
+        from relay.cli.log_losses import run as run_on_losses
+
+        return run_on_losses(options.action, config)
     return run(options.action, config, as_json=getattr(options, "json", False))

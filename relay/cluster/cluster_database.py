@@ -201,12 +201,13 @@ class ClusterDatabase:
             raise ClusterRefused(f"the database has no shard {self._shard}: run python -m relay cluster init")
         return Standing(*rows[0])
 
-    def take_over(self, seen: Standing, node: str, lease_seconds: float) -> int | None:
+    def take_over(self, seen: Standing, node: str, lease_seconds: float, known_epoch: int = 0) -> int | None:
         """Makes this node the owner, if nothing has changed since `seen`. Ends the old owner's connection.
 
+        :param known_epoch: the new epoch is higher, although the database may have forgotten this one.
         :return: the new epoch; None: the owner has shown a sign of life, or another node was faster.
         """
-        epoch, shard = seen.epoch + 1, self._shard
+        epoch, shard = max(seen.epoch, known_epoch) + 1, self._shard
         taken = False
         with self._transaction() as connection:
             connection.execute(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")

@@ -15,7 +15,7 @@ slower or faster than real time for a while, changes only how often this module 
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -23,10 +23,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from relay.cluster.cluster_config import FileGeneration, judge
+from relay.cluster.cluster_config import judge
 from relay.cluster.cluster_look import ClusterLook
-from relay.cluster.cluster_values import ClusterRefused, DatabaseAway, NodeReport, Renewal, ServerState
+from relay.cluster.cluster_values import ClusterRefused, DatabaseAway, NodeReport
 from relay.cluster.lease import MOST_SECONDS_OFF, LeaseGate, LeaseWatch, Standing, seconds_off
+from relay.cluster.ownership_seams import FollowedLog, InThread, OwnerDatabase
 
 #: How often a node that stands by looks, at the least.
 _LOOK_SECONDS: Final = 0.2
@@ -36,26 +37,8 @@ _REPORT_SECONDS: Final = 2.0
 _RENEWED_AFTER: Final = 1 / 3
 #: The timer's step, as a part of the lease. It is short, so that a timer that fires late does no harm.
 _STEP: Final = 1 / 20
-
-
-class OwnerDatabase(Protocol):
-    """The database, as `relay.cluster.cluster_database.ClusterDatabase` has it. Its methods block."""
-
-    def check_schema(self) -> None: ...
-    def server_state(self) -> ServerState: ...
-    def look(self) -> Standing: ...
-    def take_over(self, seen: Standing, node: str, lease_seconds: float) -> int | None: ...
-    def renew(self, epoch: int, lease_seconds: float) -> Renewal: ...
-    def release(self, epoch: int) -> None: ...
-    def report(self, node: NodeReport) -> None: ...
-    def files(self, node: str) -> tuple[FileGeneration, FileGeneration]: ...
-    def keep_file(self, node: str, file: FileGeneration, *, is_new: bool) -> bool: ...
-    def interrupt(self) -> None: ...
-    def close(self) -> None: ...
-
-
-#: Runs a function in the node's thread for the database, one at a time.
-InThread = Callable[[Callable[[], Any]], "Deferred[Any]"]
+#: Why a node ends its work although no other node has taken over.
+WENT_BACK: Final = "the database went back to a time before this node had taken over"
 
 
 class Ownership:
@@ -66,7 +49,7 @@ class Ownership:
     :param uptime: seconds of a clock that nobody can set; also that of `gate`.
     :param look: looks at the whole cluster, for the operator. It blocks.
     :param lost: called once, with the reason, when another node has taken over.
-    :param followed: how many rows of the log this node has read, while it stands by.
+    :param followed: the shard's log, as this node follows it.
     :ivar epoch: the epoch under which this node owns the shard; 0: it doesn't.
     :ivar reason: why the node stands by, or sends nothing; "": it owns the shard and works.
     :ivar cluster: what the last look at the whole cluster saw; None: there was none yet.
@@ -86,7 +69,7 @@ class Ownership:
         lease_seconds: float,
         look: Callable[[], ClusterLook],
         lost: Callable[[str], None],
-        followed: Callable[[], int] = lambda: 0,
+        followed: FollowedLog,
     ) -> None:
         self._database = database
         self._in_thread = in_thread
@@ -297,7 +280,7 @@ class Ownership:
 
     def _report(self) -> Callable[[], None]:
         database = self._database
-        database.report(msgspec.structs.replace(self._node, followed_sequence=self._followed()))
+        database.report(msgspec.structs.replace(self._node, followed_sequence=self._followed.followed_sequence))
         while True:
             latest, before = database.files(self._node.name)
             verdict = judge(self._digest, latest, before)
@@ -320,7 +303,9 @@ class Ownership:
         return lambda: self._saw(seen, asked_at, answered_at)
 
     def _take_over(self, seen: Standing, sent_at: float) -> Callable[[], None]:
-        epoch = self._database.take_over(seen, self._node.name, self._lease_seconds)
+        # If the database forgot take-overs, their epochs must not be given a second time.
+        known_epoch = self._followed.known_epoch
+        epoch = self._database.take_over(seen, self._node.name, self._lease_seconds, known_epoch)
         if epoch is None:
             return self._watch.forget
         return lambda: self._took_over(seen, epoch, sent_at)
@@ -328,7 +313,8 @@ class Ownership:
     def _renew(self, epoch: int, sent_at: float) -> Callable[[], None]:
         renewal = self._database.renew(epoch, self._lease_seconds)
         if not renewal.held:
-            return lambda: self.lose("another node has taken over")
+            went_back = self._database.look().epoch < epoch
+            return lambda: self.lose(WENT_BACK if went_back else "another node has taken over")
         return lambda: self._renewed(sent_at, renewal.database_at)
 
     def _give_up(self, epoch: int, reason: str) -> Callable[[], None]:
@@ -344,8 +330,13 @@ class Ownership:
         if not refusal and self._older_file:
             refusal = ("this node's configuration file is older than another node's: copy that one, or run "
                        "python -m relay cluster accept-file --config FILE")  # fmt: skip
+        missing = self._followed.why_not_own()
+        refusal = refusal or missing or ""
         if refusal:
             self._say(refusal)
+        elif over and missing is None:
+            # The log is being compared. The next look is soon.
+            return
         elif over:
             # The lease counts from before the statement that begins it.
             self._then = partial(self._take_over, seen, self._uptime())

@@ -8,7 +8,7 @@ class WithoutServerTests(CommandLineTestCase):
     def test_help_lists_the_actions_and_exit_statuses(self) -> None:
         done = self.relay("cluster", "--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for word in ("init", "status", "accept-file", "exit status:"):
+        for word in ("init", "status", "accept-file", "put-back", "accept-loss", "exit status:"):
             self.assertIn(word, done.stdout)
 
     def test_a_file_without_a_cluster_is_refused(self) -> None:

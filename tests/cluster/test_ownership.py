@@ -54,12 +54,13 @@ class FakeDatabase:
         rows = self._reached()
         return msgspec.structs.replace(rows.standing, database_at=self._clock.seconds() + rows.ahead_seconds)
 
-    def take_over(self, seen: Standing, node: str, lease_seconds: float) -> int | None:
+    def take_over(self, seen: Standing, node: str, lease_seconds: float, known_epoch: int) -> int | None:
         rows = self._reached()
         if (seen.epoch, seen.counter) != (rows.standing.epoch, rows.standing.counter):
             return None
-        rows.standing = Standing(seen.epoch + 1, node, seen.counter + 1, lease_seconds, 0.0, 0.0)
-        return seen.epoch + 1
+        epoch = max(seen.epoch, known_epoch) + 1
+        rows.standing = Standing(epoch, node, seen.counter + 1, lease_seconds, 0.0, 0.0)
+        return epoch
 
     def renew(self, epoch: int, lease_seconds: float) -> Renewal:
         rows = self._reached()
@@ -94,6 +95,17 @@ class FakeDatabase:
         return
 
 
+class FakeLog:
+    """A log that lacks nothing, unless the test says so."""
+
+    followed_sequence = 0
+    known_epoch = 0
+    reason: str | None = ""
+
+    def why_not_own(self) -> str | None:
+        return self.reason
+
+
 class Node:
     """A node with its gate. `paused`: its thread holds each statement back until `let_go`."""
 
@@ -105,6 +117,7 @@ class Node:
         self.reopened = 0
         self.paused = False
         self._held: list[Callable[[], None]] = []
+        self.log = FakeLog()
         self.ownership = Ownership(
             self.database,
             self._in_thread,
@@ -115,6 +128,7 @@ class Node:
             lease_seconds=LEASE,
             look=lambda: ClusterLook("id", 1, 4, rows.latest.number, SERVER, [], [], 0),
             lost=self.lost.append,
+            followed=self.log,
         )
         self.ownership.reopened = self._count_reopened
         self.epochs: list[int] = []
@@ -292,6 +306,46 @@ class RefusalTests(OwnershipTestCase):
         self.pass_seconds(5)
         self.assertEqual(self.rows.latest, FileGeneration(2, b"2"))
         self.assertIn("older", b.ownership.reason)
+
+
+class MissingRowsTests(OwnershipTestCase):
+    """The log lacks rows that a node knows, or the database has forgotten who owned it."""
+
+    def test_a_node_that_misses_rows_takes_nothing_over_until_they_are_there(self) -> None:
+        a = self.node("a")
+        a.log.reason = "the log went back"
+        a.acquire()
+        self.pass_seconds(30)
+        self.assertEqual((a.epochs, a.ownership.reason), ([], "the log went back"))
+        a.log.reason = ""
+        self.pass_seconds(1)
+        self.assertEqual(a.epochs, [1])
+
+    def test_a_node_takes_nothing_over_before_the_log_was_compared(self) -> None:
+        a = self.node("a")
+        a.log.reason = None
+        a.acquire()
+        self.pass_seconds(30)
+        self.assertEqual(a.epochs, [])
+        self.assertNotIn("went back", a.ownership.reason)
+        a.log.reason = ""
+        self.pass_seconds(1)
+        self.assertEqual(a.epochs, [1])
+
+    def test_an_epoch_that_the_database_has_forgotten_is_not_given_a_second_time(self) -> None:
+        a = self.node("a")
+        a.log.known_epoch = 7
+        a.acquire()
+        self.pass_seconds(1)
+        self.assertEqual(a.epochs, [8])
+
+    def test_an_owner_that_the_database_has_forgotten_ends_its_work_and_says_so(self) -> None:
+        a = self.node("a").acquire()
+        self.pass_seconds(1)
+        self.rows.standing = Standing(0, "x", 9, LEASE, 0.0, 0.0)
+        self.pass_seconds(3)
+        self.assertIn("went back", a.lost[0])
+        self.assertFalse(a.gate.open)
 
 
 class LoseTests(OwnershipTestCase):

@@ -6,7 +6,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
-from relay.store.journal.journal_format import JournalError
+from relay.store.journal.journal_format import JournalError, encode_header
+from relay.store.postgresql.known_row import KnownRow, read_known_row, write_known_row
 from relay.store.postgresql.log_appender import Fenced, LogAppender, LogRefused, LogWentBack, Shard
 from relay.store.postgresql.log_cache import LogCache
 from relay.store.postgresql.log_reader import DamagedLog, LogReader, MissedRows
@@ -342,6 +343,91 @@ class FollowerTests(SynchronousTestCase):
             third = self.node(database)
             third.own("c")
             self.same(third, standby)
+
+    def test_a_standby_whose_rows_are_missing_waits_until_the_owner_has_put_them_back(self) -> None:
+        owner, standby = self.followed()
+        self.assertEqual(standby.log.why_not_own(), "")
+        self.go_back()
+        # First its connection breaks.
+        self.clock.advance(1.0)
+        self.clock.advance(1.0)
+        self.assertIn("the log of shard 0 went back", standby.log.why_not_own() or "")
+        self.result(owner.store.accept([message(50)]))
+        self.clock.advance(1.0)
+        self.clock.advance(1.0)
+        self.assertEqual(standby.log.why_not_own(), "")
+        standby.own("b")
+        self.same(standby, owner)
+
+    def test_a_node_that_starts_with_a_database_that_went_back_owns_nothing_until_the_loss_is_accepted(self) -> None:
+        owner, standby = self.followed()
+        epoch = self.database.primary.epoch
+        self.clock.advance(1.0)
+        owner.close()
+        standby.close()
+        self.go_back(epochs=1)
+        for disk in (owner.disk, standby.disk):
+            node = self.node(self.database, disk=disk.kill())
+            self.assertIsNone(node.log.why_not_own())
+            node.log.follow(node.store)
+            self.clock.advance(1.0)
+            self.assertIn("rows are missing", node.log.why_not_own() or "")
+            self.assertEqual(node.log.known_epoch, epoch)
+            known = read_known_row(node.disk, "data")
+            write_known_row(node.disk, "data", KnownRow(known.cluster_id, epoch=known.epoch))
+            self.clock.advance(1.0)
+            self.clock.advance(1.0)
+            self.assertEqual((node.log.why_not_own(), node.log.known_epoch), ("", epoch))
+            node.log.stop()
+
+    def test_a_node_that_starts_again_misses_nothing_where_compaction_has_dropped_what_it_knew(self) -> None:
+        owner, standby = self.followed()
+        self.clock.advance(1.0)
+        standby.log.stop()
+        standby.close()
+        first = min(self.database.primary.segments)
+        self.clock.advance(1000.0)
+        self.traffic(owner, range(60, 160), random.Random(2))
+        self.assertNotIn(first, self.database.primary.segments)
+        again = self.node(self.database, disk=standby.disk.kill())
+        again.log.follow(again.store)
+        self.clock.advance(1.0)
+        self.assertEqual(again.log.why_not_own(), "")
+
+    def test_rows_that_the_owner_cuts_again_are_not_missed(self) -> None:
+        database = SimulatedDatabase()
+        log = appender(database)
+        log.begin_segment(1)
+        log.append(1, 0, encode_header(1, 0.0))
+        log.append(1, 24, b"")
+        node = self.node(database)
+        node.log.follow(node.store)
+        self.clock.advance(1.0)
+        self.assertEqual(node.log.followed_sequence, 2)
+        log.cut_segment(1, 24)
+        self.clock.advance(1.0)
+        self.clock.advance(1.0)
+        self.assertEqual((node.log.why_not_own(), node.log.followed_sequence), ("", 1))
+
+    def followed(self) -> tuple[SimulatedStore, SimulatedStore]:
+        """An owner with some traffic, and a standby that has read all of it."""
+        self.database = SimulatedDatabase()
+        self.database.keeps_past = True
+        owner = self.node(self.database)
+        owner.own("a")
+        standby = self.node(self.database)
+        standby.log.follow(standby.store)
+        self.traffic(owner, range(1, 40), random.Random(1))
+        self.clock.advance(1.0)
+        self.clock.advance(1.0)
+        self.assertEqual(standby.log.followed_sequence, owner.log.last_sequence)
+        return owner, standby
+
+    def go_back(self, epochs: int = 0) -> None:
+        """The database loses ten changes, and forgets so many take-overs."""
+        self.database.go_back(10)
+        self.database.primary.epoch -= epochs
+        self.database.replicate()
 
     def test_a_store_that_begins_again_keeps_what_it_was_connected_to(self) -> None:
         node = self.node(SimulatedDatabase())

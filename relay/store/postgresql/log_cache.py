@@ -24,8 +24,8 @@ from relay.store.postgresql.log_rows import EMPTY_LOG, LogPlace, LogRow
 #: The directory with the copy, in the data directory.
 CACHE: Final = "log-cache"
 _INDEX_SUFFIX: Final = ".rows"
-#: Sequence, epoch and start of a row, and its digest.
-_INDEX: Final = struct.Struct(">QQQ16s")
+#: Sequence, epoch, start and length of a row, and its digest.
+_INDEX: Final = struct.Struct(">QQQQ16s")
 
 
 class CopyIncomplete(Exception):
@@ -36,6 +36,7 @@ class _IndexRecord(msgspec.Struct, frozen=True):
     sequence: int
     epoch: int
     start: int
+    length: int
     digest: bytes
 
 
@@ -88,7 +89,8 @@ class LogCache:
         end = self._index_bytes.get(row.segment, 0)
         handle = self._files.open(self._index_path(row.segment), create=not end)
         try:
-            write_all(self._files, handle, end, _INDEX.pack(row.sequence, row.epoch, row.start, row.digest))
+            record = _INDEX.pack(row.sequence, row.epoch, row.start, len(row.octets), row.digest)
+            write_all(self._files, handle, end, record)
         finally:
             self._files.close(handle)
         self._index_bytes[row.segment] = end + _INDEX.size
@@ -135,7 +137,7 @@ class LogCache:
             taken: one of them can't be read, or isn't as it was added.
         """
         before, anchored = found, found == EMPTY_LOG
-        for segment, record, _ in self._records(found, last):
+        for segment, record in self._records(found, last):
             if record.sequence > found.sequence:
                 if record.sequence != before.sequence + 1:
                     break
@@ -150,11 +152,11 @@ class LogCache:
 
     def _read_rows(self, found: LogPlace, last: LogPlace) -> Iterator[LogRow]:
         before = found.digest
-        for segment, record, end in self._records(found, last):
+        for segment, record in self._records(found, last):
             if record.sequence <= found.sequence:
                 continue
             try:
-                octets = self._read(self.path(segment), record.start, end - record.start)
+                octets = self._read(self.path(segment), record.start, record.length)
             except OSError as problem:
                 raise CopyIncomplete(f"row {record.sequence} can't be read from the copy: {problem}") from None
             row = LogRow(record.sequence, record.epoch, before, record.digest, segment, record.start, octets)
@@ -163,13 +165,33 @@ class LogCache:
             yield row
             before = row.digest
 
-    def _records(self, found: LogPlace, last: LogPlace) -> Iterator[tuple[int, _IndexRecord, int]]:
-        """The index of the segments from one place to another: for each row its segment, record and end."""
+    def _records(self, found: LogPlace, last: LogPlace) -> Iterator[tuple[int, _IndexRecord]]:
+        """The index of the segments from one place to another: for each row its segment and record."""
         for segment in sorted(number for number in self.sizes if found.segment <= number <= last.segment):
+            for record in self._index(segment):
+                yield segment, record
+
+    def last(self) -> LogPlace:
+        """The last row that the index has."""
+        for segment in sorted(self.sizes, reverse=True):
             records = self._index(segment)
-            for number, record in enumerate(records):
-                end = records[number + 1].start if number + 1 < len(records) else self.sizes[segment]
-                yield segment, record, end
+            if records:
+                return LogPlace(records[-1].sequence, records[-1].digest, segment)
+        return EMPTY_LOG
+
+    def find(self) -> None:
+        """Finds the copy that an earlier process has left. Afterwards, rows can be read from it.
+
+        :raises OSError: the disk fails.
+        """
+        for name in self._files.list_directory(self.directory):
+            segment = segment_sequence(name)
+            if segment is not None:
+                self.sizes[segment] = self._files.size(self.path(segment))
+                with contextlib.suppress(OSError):
+                    octets = self._files.size(self._index_path(segment))
+                    # A record may be torn.
+                    self._index_bytes[segment] = octets - octets % _INDEX.size
 
     def _index(self, segment: int) -> list[_IndexRecord]:
         records: list[_IndexRecord] = []

@@ -40,18 +40,34 @@ class LogReader:
     """Reads a shard's log from its first row on. Only one thread at a time may call.
 
     :ivar last: the last row that was read.
+    :ivar counted: the last row that was read and that another row follows. So it counted.
     """
 
     def __init__(self, connection: LogConnection, shard: int) -> None:
         self._connection = connection
         self._shard = shard
         self.last: LogPlace = EMPTY_LOG
+        self.counted: LogPlace = EMPTY_LOG
         self._begun = False
 
     def begin_again(self) -> None:
         """The next call of `rows` begins with the first row."""
-        self.last = EMPTY_LOG
+        self.last = self.counted = EMPTY_LOG
         self._begun = False
+
+    def has_last(self) -> bool:
+        """Whether the log still has the last row that was read. If not, it was cut, or the database went back.
+
+        :raises psycopg.Error: as `LogConnection.execute`.
+        """
+        if not self._begun:
+            return True
+        table = log_table(self._shard, self.last.segment)
+        try:
+            rows = self._connection.execute(f"SELECT digest FROM {table} WHERE sequence = %s", (self.last.sequence,))
+        except psycopg.errors.UndefinedTable:
+            return False
+        return bool(rows) and bytes(rows[0][0]) == self.last.digest
 
     def segments(self) -> list[int]:
         """The segments that the log has now, oldest first.
@@ -102,7 +118,7 @@ class LogReader:
             if self._begun and (row.before != self.last.digest or row.sequence != self.last.sequence + 1):
                 raise MissedRows(f"row {row.sequence} doesn't follow row {self.last.sequence}")
             self._begun = True
-            self.last = row.place
+            self.counted, self.last = self.last, row.place
         return rows
 
     def _slice(self, segment: int, after: int) -> list[LogRow]:

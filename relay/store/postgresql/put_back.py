@@ -7,15 +7,23 @@ statement has the fence of an append, and the chain of digests lets no row in at
 breaks, the next try goes on from the row that it finds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from relay.store.postgresql.log_connection import LogConnection
+from relay.store.postgresql.log_end import last_row
 from relay.store.postgresql.log_rows import LogPlace, LogRow
 from relay.store.postgresql.log_schema import PUT_BACK_TYPES, put_back_statement
 
-#: A transaction has about so many octets of rows.
+#: An owner's transaction has about so many octets of rows.
 _SLICE_BYTES: Final = 1 << 20
+_UNBOUNDED: Final = 1 << 62
+#: The database's clock is only compared with itself.
+_RAISE_EPOCH: Final = (
+    "UPDATE relay.shard s SET epoch = greatest(s.epoch, %(known_epoch)s) + 1, owner = '', "
+    "owned_since = clock_timestamp() FROM relay.lease l WHERE s.number = %(shard)s AND l.shard = s.number "
+    "AND (s.owner = '' OR clock_timestamp() - l.renewed_at > 2 * l.lease_seconds * interval '1 s') RETURNING s.epoch"
+)
 
 
 class CopiedRows(Protocol):
@@ -35,7 +43,12 @@ class RowRefused(Exception):
 
 
 def put_back(
-    connection: LogConnection, shard: int, epoch: int, found: LogPlace, rows: Iterator[LogRow], oldest_segment: int
+    connection: LogConnection,
+    shard: int,
+    epoch: int,
+    found: LogPlace,
+    rows: Iterator[LogRow],
+    oldest_segment: int,
 ) -> int:
     """Adds rows again, in a few transactions. Gives their number.
 
@@ -50,10 +63,25 @@ def put_back(
     :raises CopyIncomplete: through `rows`.
     :raises psycopg.Error: as `LogConnection.execute`.
     """
-    before, count, octets = found, 0, 0
     connection.execute("BEGIN")
+    count = _add(connection, shard, epoch, found, rows, oldest_segment)
+    connection.execute("COMMIT")
+    return count
+
+
+def _add(
+    connection: LogConnection,
+    shard: int,
+    epoch: int,
+    found: LogPlace,
+    rows: Iterator[LogRow],
+    oldest_segment: int,
+    slice_bytes: int = _SLICE_BYTES,
+) -> int:
+    """Does the work within a transaction. After `slice_bytes` octets, it commits and begins another one."""
+    before, count, octets = found, 0, 0
     for row in rows:
-        if octets > _SLICE_BYTES:
+        if octets > slice_bytes:
             connection.execute("COMMIT")
             connection.execute("BEGIN")
             octets = 0
@@ -67,7 +95,6 @@ def put_back(
     for (segment,) in segments:
         if segment < oldest_segment:
             _call(connection, "drop_segment", shard, epoch, segment)
-    connection.execute("COMMIT")
     return count
 
 
@@ -80,3 +107,31 @@ def _call(connection: LogConnection, function: str, shard: int, epoch: int, segm
     rows = connection.execute(f"SELECT relay.{function}(%s, %s, %s)", (shard, epoch, segment))
     if not rows[0][0]:
         raise RowRefused(f"segment {segment}")
+
+
+def put_back_for_nobody(
+    connection: LogConnection,
+    shard: int,
+    known_epoch: int,
+    rows_after: Callable[[LogPlace], Iterator[LogRow]],
+    oldest_segment: int,
+) -> int:
+    """Adds rows to the log of a shard that no node works for, in one transaction. It begins a new epoch.
+
+    :param known_epoch: the new epoch is higher, although the database may have forgotten this one.
+    :param rows_after: gives the rows that follow the log's last row.
+    :return: the number of rows.
+    :raises RowRefused: a node works for the shard, or the commit isn't certain.
+    :raises CopyIncomplete, psycopg.Error: as `put_back`.
+    """
+    connection.execute("BEGIN")
+    rows = connection.execute(_RAISE_EPOCH, {"shard": shard, "known_epoch": known_epoch})
+    if not rows:
+        raise RowRefused("a node works for the shard: stop it, and try again after two leases")
+    connection.execute("UPDATE relay.lease SET epoch = %s WHERE shard = %s", (rows[0][0], shard))
+    found = last_row(connection, shard)
+    count = _add(connection, shard, rows[0][0], found, rows_after(found), oldest_segment, _UNBOUNDED)
+    connection.execute("COMMIT")
+    if connection.warning:
+        raise RowRefused(f"the commit isn't certain: {connection.warning}")
+    return count
