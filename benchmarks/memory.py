@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -81,16 +82,19 @@ def fill(directory: str, count: int, batch: int) -> dict[str, float]:
     drive(clock, store.start())
     gc.collect()
     before = resident_bytes()
-    worst = 0.0
+    worst = due_at = 0.0
     started_at = time.perf_counter()
     for base in range(0, count, batch):
         clock.advance(0.001)
         now = clock.seconds()
         ids = new_ids(batch, os.urandom)
+        at = now + 0.0005
         pause_began_at = time.perf_counter()
         store.accept([Message(i, "acme", now, now + 172_800.0, numbers(base), (TEXT,), 1) for i in ids])
-        due_at = now + WAIT_SECONDS
-        store.submitted([Submitted(i, 0, "tier1", b"%010d" % (base + n), now, due_at) for n, i in enumerate(ids)])
+        # In whole seconds, and one object for all that are due then, as `SubmitResponses` has it.
+        if due_at < now + WAIT_SECONDS:
+            due_at = ceil(now) + WAIT_SECONDS
+        store.submitted([Submitted(i, 0, "tier1", b"%010d" % (base + n), at, due_at) for n, i in enumerate(ids)])
         worst = max(worst, time.perf_counter() - pause_began_at)
         # In a daemon this is another thread's work.
         clock.advance(0)

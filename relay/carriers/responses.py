@@ -12,6 +12,7 @@ its message ends as UNKNOWN.
 """
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 from operator import attrgetter
 from typing import Final
 
@@ -49,6 +50,7 @@ class SubmitResponses:
         self._ids = CarrierIds(settings.dialect)
         self._parts_receipted = PartsReceipted[settings.parts_receipted.upper()].value
         self._receipt_seconds = settings.receipt_hours * 3600.0
+        self._last_due_at = 0.0
         self._without_id_logged_until = 0.0
         #: If the carrier may be asked about its ids, they are kept as it wrote them.
         #: A carrier over HTTP gives a part that is posted again its first id, so its receipt may be older.
@@ -62,7 +64,6 @@ class SubmitResponses:
         """
         carrier = self._carrier
         now = carrier.clock.seconds()
-        due_at_after_expiry = self._receipt_seconds
         response_key = self._ids.response_key
         parts_receipted = self._parts_receipted
         name = carrier.name
@@ -90,7 +91,7 @@ class SubmitResponses:
                         name,
                         key,
                         now,
-                        part.expires_at + due_at_after_expiry,
+                        self._receipt_due_at(part.expires_at),
                         parts_receipted,
                     )
                 )
@@ -119,13 +120,17 @@ class SubmitResponses:
             self.take(accepted.each())
             return
         now = self._carrier.clock.seconds()
-        due_at_after_expiry = self._receipt_seconds
         parts_receipted = self._parts_receipted
         name = self._carrier.name
         keys = self._ids.response_keys(accepted.message_ids)
+        expires_at = due_at = -1.0
         taken: list[Submitted] = []
         for part, key in zip(parts, keys, strict=True):
             part.done = True  # type: ignore[attr-defined]
+            if part.expires_at is not expires_at:  # type: ignore[attr-defined]
+                # Messages that came in one read have the same object.
+                expires_at = part.expires_at  # type: ignore[attr-defined]
+                due_at = self._receipt_due_at(expires_at)
             taken.append(
                 Submitted(
                     part.id,  # type: ignore[attr-defined]
@@ -133,7 +138,7 @@ class SubmitResponses:
                     name,
                     key,
                     now,
-                    part.expires_at + due_at_after_expiry,  # type: ignore[attr-defined]
+                    due_at,
                     parts_receipted,
                 )
             )
@@ -145,6 +150,17 @@ class SubmitResponses:
                 sent_at = [0.0 if _SENT_BEFORE(part) else _SENT_AT(part) for part in parts]
         self._observe(parts[0], parts[-1], len(parts), now)
         self._taken(taken, sent_at, keys.count(b""), now)
+
+    def _receipt_due_at(self, expires_at: float) -> float:
+        """When the receipt of a part is due, in whole seconds.
+
+        Few messages have the same microsecond, but all messages of a second can share a second: the result is the last
+        one again if it is the same. This saves 32 octets for each message that waits, if they come one by one.
+        """
+        due_at = float(ceil(expires_at + self._receipt_seconds))
+        if due_at != self._last_due_at:
+            self._last_due_at = due_at
+        return self._last_due_at
 
     def _taken(self, taken: list[Submitted], sent_at: Sequence[float], without_id: int, now: float) -> None:
         carrier = self._carrier

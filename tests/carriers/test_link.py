@@ -154,6 +154,19 @@ class CarrierLinkTests(CarrierLinkTestCase):
         self.assertEqual([(s.id, s.carrier) for s in self.store.taken], [(message.id, "sim")])
         self.assertTrue(self.store.taken[0].carrier_message_id)
 
+    def test_receipts_are_due_in_whole_seconds_which_messages_share_and_never_too_soon(self) -> None:
+        self.link(receipt_hours=2.0)
+        expires_at = {}
+        for _ in range(3):
+            self.turn(0.25)
+            expires_at.update({m.id: m.expires_at for m in self.submit(2)})
+        due_at = [s.receipt_due_at for s in self.store.taken]
+        for s in self.store.taken:
+            late_seconds = s.receipt_due_at - (expires_at[s.id] + 7200.0)
+            self.assertTrue(0.0 <= late_seconds < 1.0, late_seconds)
+        self.assertEqual(len(due_at), 6)
+        self.assertLess(len({id(due) for due in due_at}), 3)
+
     def test_its_receipt_comes_back_under_the_same_carrier_message_id(self) -> None:
         self.link()
         self.submit()

@@ -38,6 +38,7 @@ from relay.store.table.receiving import feed as inbound_feed
 from relay.store.table.receiving import numbered, receive
 from relay.store.table.receiving import take_back as take_back_inbound
 from relay.store.table.settings_and_keys import BYTES_KEPT, IdempotencyKeys
+from relay.store.table.shared_values import SharedValues
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot, snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
@@ -308,6 +309,22 @@ class SharedValuesTests(SynchronousTestCase):
         Submissions(table, Learning(table)).submitted([submitted(n) for n in range(3)])
         self.assertEqual({id(row.latest) for row in rows}, {id(TAKEN)})
 
+    def test_frames_share_the_length_of_their_validity_and_lose_nothing_of_its_end(self) -> None:
+        table, _ = rows_of(0)
+        batches = [[message(n, accepted_at=NOW + n / 7, expires_at=NOW + n / 7 + DAY)] for n in range(9)]
+        for batch in batches:
+            accept(table, batch, Segment(1, NOW), 0)
+        rows = [table.shards[m.id[0]][m.id] for [m] in batches]
+        self.assertEqual([row.acceptance.expires_at for row in rows], [m.expires_at for [m] in batches])
+        self.assertEqual(len({id(row.acceptance.validity_seconds) for row in rows}), 1)
+
+    def test_very_many_lengths_of_time_are_not_kept_for_ever(self) -> None:
+        shared = SharedValues()
+        lengths = [float(n) for n in range(5_000)]
+        self.assertEqual([shared.seconds(length) for length in lengths], lengths)
+        self.assertLessEqual(len(shared._seconds), 4096)
+        self.assertIs(shared.seconds(float("4999")), shared.seconds(float("4999")))
+
     def test_messages_whose_receipts_say_the_same_share_one_value_for_their_state(self) -> None:
         for in_place in (True, False):
             table, rows = rows_of(5)
@@ -486,13 +503,13 @@ class BoundsTests(SynchronousTestCase):
 
     def test_errors_are_shared_and_cut(self) -> None:
         table, _ = rows_of(0)
-        self.assertIs(table.carrier_error(b"000", b""), table.carrier_error(b"000", b""))
-        self.assertEqual(len(table.carrier_error(b"e" * 500, b"").error), 64)
-        with_a_nul, two = table.carrier_error(b"1\x002", b""), table.carrier_error(b"1", b"2")
+        self.assertIs(table.shared.carrier_error(b"000", b""), table.shared.carrier_error(b"000", b""))
+        self.assertEqual(len(table.shared.carrier_error(b"e" * 500, b"").error), 64)
+        with_a_nul, two = table.shared.carrier_error(b"1\x002", b""), table.shared.carrier_error(b"1", b"2")
         self.assertEqual((with_a_nul.error, two.error, two.network_error_code), (b"1\x002", b"1", b"2"))
         for n in range(10_000):
-            table.carrier_error(b"%d" % n, b"")
-        self.assertLessEqual(len(table._carrier_errors), 4096)
+            table.shared.carrier_error(b"%d" % n, b"")
+        self.assertLessEqual(len(table.shared._carrier_errors), 4096)
 
     def test_registered_delivery_as_the_specification_has_it(self) -> None:
         wanted = {

@@ -259,9 +259,9 @@ class Compaction:
             if (
                 acceptance is None
                 or acceptance.accepted_at != old.accepted_at
-                or acceptance.expires_at != old.expires_at
+                or acceptance.validity_seconds != old.validity_seconds
             ):
-                acceptance = Acceptance(old.accepted_at, old.expires_at, segment, offset)
+                acceptance = Acceptance(old.accepted_at, old.validity_seconds, segment, offset)
             old.segment.rows -= 1
             segment.rows += 1
             row.acceptance = acceptance

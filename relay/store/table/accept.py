@@ -29,13 +29,15 @@ def accept(table: Table, messages: Sequence[Message], segment: Segment, offset: 
     shards = table.shards
     account: TableAccount | None = None
     acceptance: Acceptance | None = None
+    accepted_at = expires_at = 0.0
     rows: list[Row] = []
     later: list[Row] = []
     for m in messages:
         if account is None or m.account != account.name:
             account = table.account(m.account)
-        if acceptance is None or m.expires_at != acceptance.expires_at or m.accepted_at != acceptance.accepted_at:
-            acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
+        if acceptance is None or m.expires_at != expires_at or m.accepted_at != accepted_at:
+            accepted_at, expires_at = m.accepted_at, m.expires_at
+            acceptance = Acceptance(accepted_at, table.shared.seconds(expires_at - accepted_at), segment, offset)
         message_id = m.id
         origin = account.origin(m.interface, m.registered_delivery, m.priority, m.adapt, m.charge, m.login)
         row = Row(message_id, origin, m.addresses, acceptance)
@@ -117,7 +119,8 @@ def replaced(row: Row, r: Replacement) -> Message:
 def replace(table: Table, row: Row, m: Message, segment: Segment, offset: int) -> None:
     """Makes this the row of the message. The message's frame is at this place in the journal."""
     origin = row.origin.account.origin(m.interface, m.registered_delivery, m.priority, m.adapt, m.charge, m.login)
-    acceptance = Acceptance(m.accepted_at, m.expires_at, segment, offset)
+    validity_seconds = table.shared.seconds(m.expires_at - m.accepted_at)
+    acceptance = Acceptance(m.accepted_at, validity_seconds, segment, offset)
     accept_as(table, row, acceptance, origin, m.scheduled_at, later=bool(m.scheduled_at))
 
 

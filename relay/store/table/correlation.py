@@ -115,7 +115,7 @@ class Correlation:
             error = r.error
             network_error_code = r.network_error_code
             if error != carrier_error.error or network_error_code != carrier_error.network_error_code:
-                carrier_error = table.carrier_error(error, network_error_code)
+                carrier_error = table.shared.carrier_error(error, network_error_code)
             at = r.received_at
             cursor = table.cursor = table.cursor + 1
             done_at = r.carrier_done_at

@@ -73,12 +73,20 @@ class Segment(msgspec.Struct, eq=False):
 
 
 class Acceptance(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """What the messages of one journal frame have in common."""
+    """What the messages of one journal frame have in common.
+
+    :ivar validity_seconds: the same object for most frames (`SharedValues.seconds`), as an instant wouldn't be.
+    """
 
     accepted_at: float
-    expires_at: float
+    validity_seconds: float
     segment: Segment
     offset: int
+
+    @property
+    def expires_at(self) -> float:
+        """When the validity ends. The sum is exact, because the difference of two close instants is never rounded."""
+        return self.accepted_at + self.validity_seconds
 
 
 class CarrierHandoff(msgspec.Struct, frozen=True, gc=False, eq=False):

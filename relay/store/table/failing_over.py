@@ -106,7 +106,7 @@ def end_round(table: Table, row: Row, record: RoundEnded) -> None:
     assert rare_fields is not None
     parts = rare_fields.parts
     if parts is None:
-        carrier_error = table.carrier_error(record.error, record.network_error_code, record.stat)
+        carrier_error = table.shared.carrier_error(record.error, record.network_error_code, record.stat)
         only = Part(
             row.handoff,
             row.carrier_message_id,
@@ -149,7 +149,7 @@ def learn_in_round(table: Table, record: RoundLearnt, row: Row) -> None:
     failover = failover_of(row)
     part = failover.rounds[record.round].parts[record.part]
     part.state, part.final, part.done_at = record.state, True, record.at
-    part.carrier_error = table.carrier_error(record.error, record.network_error_code, record.stat)
+    part.carrier_error = table.shared.carrier_error(record.error, record.network_error_code, record.stat)
     part.carrier_done_at = record.carrier_done_at
     if record.decides:
         failover.decided_by = record.round

@@ -67,7 +67,7 @@ class Learning:
             return self._table.late(state, row.latest.state, r)
         table = self._table
         error, network_error_code, at = r.error, r.network_error_code, r.received_at
-        carrier_error = table.carrier_error(error, network_error_code, r.own_word)
+        carrier_error = table.shared.carrier_error(error, network_error_code, r.own_word)
         done_at = table.done_date(r, row)
         if not r.final:
             return self._learn_intermediate(row, 0, state, carrier_error, at, done_at, changes)
@@ -94,7 +94,7 @@ class Learning:
             self._table.repeated_count += 1
             return Outcome.REPEATED
         owed = self._table.owed_intermediate(row, self._policy_of(row))
-        row.latest = self._table.latest_state(state, carrier_error, at, done_at)
+        row.latest = self._table.shared.latest_state(state, carrier_error, at, done_at)
         row.flags |= REPORTED
         if owed:
             self._table.owe(row, owed, changes)
@@ -115,7 +115,7 @@ class Learning:
         state = state_number(r.state)
         if part.final:
             return self._table.late(state, part.state, r)
-        carrier_error = self._table.carrier_error(r.error, r.network_error_code, r.own_word)
+        carrier_error = self._table.shared.carrier_error(r.error, r.network_error_code, r.own_word)
         at = r.received_at
         part.state = state
         part.carrier_error = carrier_error
@@ -182,7 +182,7 @@ class Learning:
         if not r.final or (part.final and (ended or state != DELIVERED or part.state == DELIVERED)):
             return table.late(state, part.state, r)
         decides = not ended and state == DELIVERED and delivers(row, number, index)
-        carrier_error = table.carrier_error(r.error, r.network_error_code, r.own_word)
+        carrier_error = table.shared.carrier_error(r.error, r.network_error_code, r.own_word)
         at, done_at = r.received_at, table.done_date(r, row)
         record = RoundLearnt(
             row.id,
@@ -214,7 +214,7 @@ class Learning:
             row = table.get(e.id)
             if row is None or row.flags & FINAL:
                 continue
-            carrier_error = table.carrier_error(e.error, b"")
+            carrier_error = table.shared.carrier_error(e.error, b"")
             self._end(row, state_number(e.state), carrier_error, e.at, e.carrier, self._policy_of(row), changes)
         table.unsubmitted_messages.tidy(table.unsubmitted)
         return changes
@@ -261,7 +261,7 @@ class Learning:
         :param parts: long messages, with those parts whose receipts didn't come. These parts end in `state`.
         """
         table = self._table
-        carrier_error = table.carrier_error(b"", b"")
+        carrier_error = table.shared.carrier_error(b"", b"")
         for row in rows:
             if not row.flags & FINAL:
                 self._end(row, state, carrier_error, now, "", self._policy_of(row), changes, unanswered=True)

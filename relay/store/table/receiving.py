@@ -56,7 +56,7 @@ def receive(
         dropped += table.inbound_parts.drop(m.key)
         if not m.account:
             continue
-        row = inbound_row(table, m, Acceptance(m.received_at, m.received_at, segment, offset))
+        row = inbound_row(table, m, Acceptance(m.received_at, 0.0, segment, offset))
         table.shards[m.id[0]][m.id] = row
         account = row.origin.account
         account.recent.rows.append(row)

@@ -231,8 +231,7 @@ class Replay:
         """Makes an acceptance whose validity begins now. The system's clock was ahead when the old one was written."""
         again = self._moved.get(acceptance)
         if again is None:
-            seconds = acceptance.expires_at - acceptance.accepted_at
-            again = Acceptance(now, now + seconds, acceptance.segment, acceptance.offset)
+            again = Acceptance(now, acceptance.validity_seconds, acceptance.segment, acceptance.offset)
             self._moved[acceptance] = again
         return again
 
@@ -283,12 +282,14 @@ class Replay:
         table, order = self._table, self._order
         shards = table.shards
         account: TableAccount | None = None
-        acceptance = self._acceptance
+        acceptance: Acceptance | None = None
+        accepted_at = expires_at = 0.0
         for m in messages:
             if account is None or m.account != account.name:
                 account = table.account(m.account)
-            if acceptance is None or m.expires_at != acceptance.expires_at or m.accepted_at != acceptance.accepted_at:
-                acceptance = self._acceptance_of(m.accepted_at, m.expires_at)
+            if acceptance is None or m.expires_at != expires_at or m.accepted_at != accepted_at:
+                accepted_at, expires_at = m.accepted_at, m.expires_at
+                acceptance = self._acceptance_of(accepted_at, expires_at)
             message_id = m.id
             shard = shards[message_id[0]]
             if message_id in shard:
@@ -306,9 +307,14 @@ class Replay:
         row.origin.account.given_up.pop(row.id, None)
 
     def _acceptance_of(self, accepted_at: float, expires_at: float) -> Acceptance:
-        acceptance = self._acceptance
-        if acceptance is None or expires_at != acceptance.expires_at or accepted_at != acceptance.accepted_at:
-            acceptance = self._acceptance = Acceptance(accepted_at, expires_at, self._segment, self._offset)
+        acceptance, validity_seconds = self._acceptance, expires_at - accepted_at
+        if (
+            acceptance is None
+            or accepted_at != acceptance.accepted_at
+            or validity_seconds != acceptance.validity_seconds
+        ):
+            validity_seconds = self._table.shared.seconds(validity_seconds)
+            acceptance = self._acceptance = Acceptance(accepted_at, validity_seconds, self._segment, self._offset)
         return acceptance
 
     def _submitted(self, batch: Iterable[Submitted]) -> None:
@@ -368,14 +374,14 @@ class Replay:
         if record.wait_until:
             wait_once_more(row, record.part, record.wait_until)
             return
-        carrier_error = table.carrier_error(record.error, record.network_error_code, record.stat)
+        carrier_error = table.shared.carrier_error(record.error, record.network_error_code, record.stat)
         parts = parts_of(row)
         if parts is not None and record.part >= 0:
             part = parts[record.part]
             part.state, part.final, part.carrier_error = record.state, record.final, carrier_error
             part.done_at, part.carrier_done_at = record.at, record.carrier_done_at
             return
-        row.latest = table.latest_state(record.state, carrier_error, record.at, record.carrier_done_at)
+        row.latest = table.shared.latest_state(record.state, carrier_error, record.at, record.carrier_done_at)
         if record.final:
             table.in_doubt.forget(row.id)
             row.cursor = record.cursor

@@ -173,6 +173,9 @@ class SharedHandoffs:
             or carrier != handoff.carrier
             or parts_receipted != handoff.parts_receipted
         ):
+            if handoff is not None and receipt_due_at == handoff.receipt_due_at:
+                # It is in whole seconds, so that handoffs of one second share the object.
+                receipt_due_at = handoff.receipt_due_at
             handoff = self._last = CarrierHandoff(self._table.ids.name(carrier), at, receipt_due_at, parts_receipted)
         return handoff
 
@@ -181,8 +184,8 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
     """Makes the row of a snapshot. It isn't in any container of the table yet."""
     origin = table.account(s.account).origin(s.interface, s.registered_delivery, s.priority, s.adapt, s.charge, s.login)
     row = Row(s.id, origin, s.addresses, acceptance, flags=s.flags)
-    carrier_error = table.carrier_error(s.error, s.network_error_code, s.stat)
-    row.latest = table.latest_state(s.state, carrier_error, s.done_at, s.carrier_done_at)
+    carrier_error = table.shared.carrier_error(s.error, s.network_error_code, s.stat)
+    row.latest = table.shared.latest_state(s.state, carrier_error, s.done_at, s.carrier_done_at)
     row.cursor = s.cursor
     parts = [_restored_part(part, table, handoffs) for part in s.parts]
     rare_fields = RareFields(
@@ -230,7 +233,7 @@ def _restored_part(p: PartSnapshot, table: Table, handoffs: SharedHandoffs) -> P
         handoff = handoffs.handoff(p.carrier, p.submitted_at, p.receipt_due_at, p.parts_receipted)
     elif p.carrier:
         handoff = refusal(table.ids.name(p.carrier))
-    carrier_error: CarrierError = table.carrier_error(p.error, p.network_error_code, p.stat)
+    carrier_error: CarrierError = table.shared.carrier_error(p.error, p.network_error_code, p.stat)
     return Part(
         handoff,
         p.carrier_message_id,

@@ -27,8 +27,6 @@ from relay.store.table.entry_values import (
     KEPT,
     LATER,
     LISTED,
-    NO_CARRIER_ERROR,
-    NOTHING_LEARNT,
     OWED,
     OWED_SMPP,
     OWED_WEBHOOK,
@@ -37,7 +35,6 @@ from relay.store.table.entry_values import (
     WAITED,
     CarrierError,
     CarrierHandoff,
-    LatestState,
 )
 from relay.store.table.evidence import EvidenceList
 from relay.store.table.failovers import Failovers
@@ -50,18 +47,14 @@ from relay.store.table.orphans import Orphans, Unreadable
 from relay.store.table.records import Refunded
 from relay.store.table.same_id import without_row
 from relay.store.table.scheduled import ScheduledMessages
+from relay.store.table.shared_values import SharedValues
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import UnsubmittedMessages
 from relay.values.callback_masks import tells_intermediate
 from relay.values.charge import Charge
 from relay.values.messages import AmbiguousReceipt, Channel, Outcome, QueueKey, Receipt
-from relay.values.network_errors import network_error_text
 from relay.values.states import UNKNOWN
 
-#: How many different errors are shared between rows. Beyond it, each row has its own.
-_CARRIER_ERRORS_SHARED = 4096
-#: How many octets of a carrier's error are kept.
-_ERROR_BYTES_KEPT = 64
 #: How many contradicting receipts, and how many ambiguous receipts, are kept for the operator.
 _CONTRADICTING_KEPT = 100
 _AMBIGUOUS_KEPT = 100
@@ -110,8 +103,7 @@ class Table:
         self.finished: deque[Row] = deque()
         self.contradicting: deque[Receipt] = deque(maxlen=_CONTRADICTING_KEPT)
         self.ambiguous: deque[AmbiguousReceipt] = deque(maxlen=_AMBIGUOUS_KEPT)
-        self._carrier_errors: dict[bytes | tuple[bytes, ...], CarrierError] = {}
-        self._latest = NOTHING_LEARNT
+        self.shared = SharedValues()
         self.rows = 0
         self.unsubmitted = 0
         self.awaiting = 0
@@ -125,7 +117,7 @@ class Table:
         #: By carrier: receipts whose `carrier_done_at` can't be right.
         self.implausible_dates: Counter[str] = Counter()
 
-    # Finding and sharing
+    # Finding
 
     def get(self, message_id: bytes) -> Row | None:
         """The row with this id."""
@@ -137,38 +129,6 @@ class Table:
         if account is None:
             account = self.accounts[name] = TableAccount(name, self.queues)
         return account
-
-    def carrier_error(self, error: bytes, network_error_code: bytes, stat: bytes = b"") -> CarrierError:
-        """The shared value for a carrier's words. If there is no err, the network's error takes its place."""
-        key: bytes | tuple[bytes, ...]
-        if stat:
-            key = (error, network_error_code, stat)
-        elif not error and not network_error_code:
-            return NO_CARRIER_ERROR
-        else:
-            key = error if not network_error_code else (error, network_error_code)
-        carrier_error = self._carrier_errors.get(key)
-        if carrier_error is None:
-            kept = _ERROR_BYTES_KEPT
-            error = error or network_error_text(network_error_code)
-            carrier_error = CarrierError(error[:kept], network_error_code[:kept], stat[:kept])
-            if len(self._carrier_errors) < _CARRIER_ERRORS_SHARED:
-                self._carrier_errors[key] = carrier_error
-        return carrier_error
-
-    def latest_state(
-        self, state: int, carrier_error: CarrierError, done_at: float, carrier_done_at: float
-    ) -> LatestState:
-        """The value for what was learnt of a message. It is the last one again if that says the same."""
-        latest = self._latest
-        if (
-            state != latest.state
-            or carrier_error is not latest.carrier_error
-            or done_at != latest.done_at
-            or carrier_done_at != latest.carrier_done_at
-        ):
-            latest = self._latest = LatestState(state, carrier_error, done_at, carrier_done_at)
-        return latest
 
     @property
     def open_rows(self) -> int:
@@ -245,7 +205,7 @@ class Table:
                 self.scheduled.drop(row)
         else:
             self.awaiting -= 1
-        row.latest = self.latest_state(state, carrier_error, at, carrier_done_at)
+        row.latest = self.shared.latest_state(state, carrier_error, at, carrier_done_at)
         self.cursor = row.cursor = cursor = self.cursor + 1
         flags = row.flags
         if flags & FAILS_OVER:
