@@ -41,6 +41,7 @@ from relay.store.table.entry_values import REFUNDED
 from relay.store.table.records import (
     SETTLED_DELIVERED,
     SETTLED_GIVEN_UP,
+    Ended,
     Handed,
     Learnt,
     OwedAgain,
@@ -50,6 +51,7 @@ from relay.store.table.records import (
     RoundLearnt,
     Settled,
     Snapshot,
+    each_id,
 )
 from relay.values.messages import Message, Submitted
 from relay.values.shown_url import without_secrets
@@ -114,15 +116,19 @@ class HistoryEvents:
             elif kind is Learnt:
                 if (known := entries.get(record.id) or self._entry(record.id)) is not None:
                     _learnt(known, record)
+            elif kind is Ended:
+                for learnt in record.each():
+                    if (known := entries.get(learnt.id) or self._entry(learnt.id)) is not None:
+                        _learnt(known, learnt)
             elif kind is Handed:
-                for message_id in _ids(record.ids):
+                for message_id in each_id(record.ids):
                     if (known := entries.get(message_id) or self._entry(message_id)) is not None:
                         known.flags = known.flags & ~record.channel | record.channel << 2
             elif kind is Settled:
                 if (known := self._entry(record.id)) is not None:
                     _settled(known, record)
             elif kind is OwedAgain:
-                for message_id in _ids(record.ids):
+                for message_id in each_id(record.ids):
                     if (known := self._entry(message_id)) is not None:
                         known.flags = known.flags & ~(OWED_WEBHOOK << 4) | OWED_WEBHOOK
             elif kind is Refunded:
@@ -159,10 +165,6 @@ class HistoryEvents:
             if _has_details(message):
                 _add_details(entry)
         _take_snapshot(entry, s)
-
-
-def _ids(joined: bytes) -> Iterable[bytes]:
-    return (joined[at : at + 16] for at in range(0, len(joined), 16))
 
 
 def _has_details(m: Message) -> bool:

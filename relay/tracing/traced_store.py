@@ -15,7 +15,7 @@ from relay.store.api import NO_IDS, AcceptedBefore, Idempotency
 from relay.store.journal.journal_store import JournalStore
 from relay.store.table.entries import Row, parts_of, rounds_of
 from relay.store.table.entry_values import Part
-from relay.store.table.records import WHOLE_MESSAGE, Learnt, RoundEnded
+from relay.store.table.records import WHOLE_MESSAGE, Ended, Learnt, RoundEnded
 from relay.store.table.retries import rare_fields_of
 from relay.tracing.spans import (
     Span,
@@ -137,7 +137,9 @@ class TracedStore(JournalStore):
     def _tell_endings(self, records: Iterable[Any]) -> None:
         for record in records:
             kind = type(record)
-            if kind is Learnt and record.final and (row := self._recorded(record.id)) is not None:
+            if kind is Ended:
+                self._tell_endings(record.each())
+            elif kind is Learnt and record.final and (row := self._recorded(record.id)) is not None:
                 parts = parts_of(row)
                 if parts is None:
                     self._ended(row, row, record, 0)

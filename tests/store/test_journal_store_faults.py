@@ -50,7 +50,7 @@ SEGMENT = "data/journal/000000000001.seg"
 NO_SPACE = OSError(28, "No space left on device")
 BROKEN = OSError(5, "Input/output error")
 SMPP = QueueKey("plain", Channel.SMPP)
-RECORDS = "header Message Message Idempotency Submitted Submitted Learnt Receipt Receipt Settled Setting Learnt damaged"
+RECORDS = "header Message Message Idempotency Submitted Submitted Ended Receipt Receipt Settled Setting Learnt damaged"
 
 
 def write_some(store: JournalStore, clock: SettableClock) -> None:
@@ -218,7 +218,7 @@ class CutAndFlippedTests(SynchronousTestCase):
                 "Idempotency",
                 "Submitted",
                 "Submitted",
-                "Learnt",
+                "Ended",
                 "Receipt",
                 "Receipt",
                 "Settled",

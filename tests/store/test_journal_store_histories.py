@@ -9,9 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
 from relay.store.api import Idempotency
+from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.journal.journal_store import JournalStore
 from relay.store.table.entries import is_unsubmitted, rounds_of
 from relay.store.table.entry_values import FINAL, OWED
+from relay.store.table.records import Ended
 from relay.store.table.unsubmitted import unsubmitted_parts
 from relay.values.failover_rule import FailoverRule
 from relay.values.messages import (
@@ -25,10 +27,11 @@ from relay.values.messages import (
     Recovery,
     Verdict,
 )
-from relay.values.states import EXPIRED, FINAL_STATES, REJECTED, UNDELIVERABLE, UNKNOWN
+from relay.values.states import DELIVERED, ENROUTE, EXPIRED, FINAL_STATES, REJECTED, UNDELIVERABLE, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (
     DAY,
+    NOW,
     SettableClock,
     all_rows,
     check_counts,
@@ -313,6 +316,18 @@ class History:
 KEEPING = model.Limits(finished=10**6, finished_hours=1e6, orphan_seconds=1e9)
 
 
+def records_in(disk: SimulatedDisk) -> list[Any]:
+    """What the journal says, with a `Learnt` for each message of an `Ended`."""
+    records: list[Any] = []
+    for name, file in sorted(disk.files.items()):
+        if name.endswith(".seg"):
+            octets = bytes(file.octets)
+            for _, payload in read_frames(lambda at, count, of=octets: of[at : at + count], len(octets)):  # type: ignore[misc]
+                for record in decode_records(payload):
+                    records += record.each() if type(record) is Ended else [record]
+    return records
+
+
 class HistoryTests(SynchronousTestCase):
     """Whatever happened, the journal says it."""
 
@@ -410,5 +425,44 @@ class HistoryTests(SynchronousTestCase):
             for operation in history:
                 if operation[0] != "compact":
                     play.play(operation)
-            states.append((state_of(store), [bytes(file.octets) for file in disk.files.values()]))
+            states.append((state_of(store), records_in(disk)))
         self.assertEqual(states[0], states[1])
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 7), st.sampled_from([DELIVERED, DELIVERED, UNDELIVERABLE, ENROUTE]), st.integers(0, 1)
+            ),
+            max_size=10,
+        )
+    )
+    def test_receipts_that_say_the_same_are_one_record_that_means_what_one_for_each_means(
+        self, came: list[tuple[int, int, int]]
+    ) -> None:
+        """Messages 0 to 5 wait, 6 has two parts, and nobody knows 7."""
+        found = []
+        for plain in (False, True):
+            disk, clock = SimulatedDisk(), SettableClock()
+            store = started(disk, clock, limits=KEEPING)
+            store._correlation.in_place = not plain
+            accounts = ["plain", "plain", "plain", "hooked", "plain", "plain"]
+            batch = [message(n, account, registered_delivery=n % 4 and 1) for n, account in enumerate(accounts)]
+            wait_for(clock, store.accept([*batch, message(6, parts=(b"a", b"b"))]))
+            wait_for(clock, store.submitted([submitted(n) for n in range(7)]))
+            at = clock.seconds()
+            wait_for(
+                clock,
+                store.receipts(
+                    [
+                        receipt(
+                            n, state, final=state != ENROUTE, received_at=at, carrier_done_at=NOW + date, raw=b"%d" % i
+                        )
+                        for i, (n, state, date) in enumerate(came)
+                    ]
+                ),
+            )
+            again = started(disk.crash(), clock, limits=KEEPING)
+            self.assertEqual(state_of(again), state_of(store))
+            self.assertEqual(again.table.cursor, store.table.cursor)
+            found.append((state_of(store), records_in(disk)))
+        self.assertEqual(found[0], found[1])

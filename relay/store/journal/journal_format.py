@@ -25,8 +25,8 @@ from relay.values.messages import destination_of, source_of
 MAGIC: Final = b"RLYJRNL\n"
 #: It is raised when the journal gets a new kind of record, because an older relay would take that for damage.
 #: 2: `Placed`. 3: `Evidence` and `MatchRate`. 4: `InboundMessage` and `InboundPart`.
-#: 5: `RoundEnded` and `RoundLearnt`. 6: `Charged` and `AccountTotals`.
-FORMAT_VERSION: Final = 6
+#: 5: `RoundEnded` and `RoundLearnt`. 6: `Charged` and `AccountTotals`. 7: `Ended`.
+FORMAT_VERSION: Final = 7
 #: magic, format version, unused, sequence, created_at, CRC of all before it
 _HEADER = Struct(">8sHHQdI")
 HEADER_BYTES: Final = _HEADER.size

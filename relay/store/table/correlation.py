@@ -18,7 +18,7 @@ from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, NOTHING_LEAR
 from relay.store.table.evidence import judge
 from relay.store.table.learning import Learning
 from relay.store.table.orphans import cut, is_unreadable, kept_crc
-from relay.store.table.records import Learnt, Placed
+from relay.store.table.records import Ended, Placed
 from relay.store.table.same_id import Entry, Several, as_several, choose, is_of, row_of
 from relay.store.table.table import DATE_TOLERANCE_SECONDS, Table
 from relay.store.table.table_changes import TableChanges
@@ -55,6 +55,12 @@ class Correlation:
         tolerance = DATE_TOLERANCE_SECONDS
         carrier_error = NO_CARRIER_ERROR
         latest = NOTHING_LEARNT
+        #: A run of receipts that said the same of their messages, and came one after the other, is one record. For each
+        #: run: its place in `records`, what it said, what is owed, the first cursor, and the ids.
+        runs: list[tuple[int, LatestState, int, int, list[bytes]]] = []
+        run_latest: LatestState | None = None
+        run_owed = 0
+        run: list[bytes] = []
         policy_account: TableAccount | None = None
         policy = NotifyPolicy()
         carrier: str | None = None
@@ -68,6 +74,7 @@ class Correlation:
             if not keys or (not r.final and r.state not in INTERMEDIATE_STATES):
                 r = cut(r)
                 table.unreadable.add(r, segment_sequence)
+                run_latest = None
                 records.append(r)
                 outcomes.append(Outcome.UNREADABLE)
                 missed += 1
@@ -89,6 +96,7 @@ class Correlation:
                 missed += 1
                 table.match_rates.count(carrier, 0, 1)
                 fallen = table.orphans.add(r, segment_sequence)
+                run_latest = None
                 records.append(r)
                 if fallen:
                     records += judge(fallen, table.match_rates, table.evidence, segment_sequence)
@@ -96,6 +104,7 @@ class Correlation:
                 continue
             if type(found) is not Row or not r.final or found.flags or r.own_word or not in_place:
                 entry = self._choose(found, key, r) if type(found) is tuple else found
+                run_latest = None
                 outcomes.append(learn(entry, r, changes))  # type: ignore[arg-type]
                 continue
             # From here on, this does what `Learning.learn` does, for nearly all receipts: final, and the first one of a
@@ -103,6 +112,7 @@ class Correlation:
             origin = found.origin
             if origin.charge is not None:
                 # Its price may have to be given back.
+                run_latest = None
                 outcomes.append(learn(found, r, changes))
                 continue
             account = origin.account
@@ -156,24 +166,19 @@ class Correlation:
             if ended is not None:
                 ended.append(found)
             changes.last_ended = found
-            records.append(
-                Learnt(
-                    found.id,
-                    0,
-                    state,
-                    True,
-                    at,
-                    owed,
-                    cursor,
-                    carrier_error.error,
-                    carrier_error.network_error_code,
-                    "",
-                    0.0,
-                    b"",
-                    done_at,
-                )
-            )
+            if latest is not run_latest or owed != run_owed:
+                run_latest, run_owed = latest, owed
+                run = []
+                runs.append((len(records), latest, owed, cursor, run))
+                # `Ended` takes this place when the run is complete.
+                records.append(None)
+            run.append(found.id)
             outcomes.append(final_outcome)
+        for place, said, owed, cursor, ids in runs:
+            error, code = said.carrier_error.error, said.carrier_error.network_error_code
+            records[place] = Ended(
+                said.state, said.done_at, owed, cursor, error, code, said.carrier_done_at, b"".join(ids)
+            )
         if carrier is not None:
             table.match_rates.count(carrier, len(outcomes) - begun - missed, 0)
         if changes.last_ended is not None:

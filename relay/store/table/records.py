@@ -10,6 +10,7 @@ All records are msgpack arrays that begin with their tag. A field may only be ad
 never used for another record. docs/journal.md lists all fields.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -30,6 +31,11 @@ SETTLED_RETRY: Final = 1
 SETTLED_GIVEN_UP: Final = 2
 #: The attempt was about a state that a later one has replaced. It is kept to be shown, and changes nothing.
 SETTLED_SUPERSEDED: Final = 3
+
+
+def each_id(joined: bytes) -> Iterator[bytes]:
+    """Gives each of the ids that a record has joined."""
+    return (joined[at : at + 16] for at in range(0, len(joined), 16))
 
 
 class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
@@ -59,6 +65,34 @@ class Learnt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     wait_until: float = 0.0
     stat: bytes = b""
     carrier_done_at: float = 0.0
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
+    """Receipts ended messages of one part, and said the same of all of them.
+
+    It says what a final `Learnt` says, and its fields are those. One record for a batch takes a quarter of the octets,
+    and less time.
+
+    :ivar cursor: the place of the first message in the feed. The others have the next places, in their order.
+    :ivar ids: as in `Handed`.
+    """
+
+    state: int
+    at: float
+    owed: int
+    cursor: int
+    error: bytes
+    network_error_code: bytes
+    carrier_done_at: float
+    ids: bytes
+
+    def each(self) -> Iterator[Learnt]:
+        """Gives the record that would say it of each message."""
+        code, done_at = self.network_error_code, self.carrier_done_at
+        for cursor, message_id in enumerate(each_id(self.ids), self.cursor):
+            yield Learnt(
+                message_id, 0, self.state, True, self.at, self.owed, cursor, self.error, code, carrier_done_at=done_at
+            )
 
 
 class Handed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
@@ -358,6 +392,7 @@ Record = (
     | Submitted
     | Receipt
     | Learnt
+    | Ended
     | Handed
     | Settled
     | OwedAgain

@@ -29,6 +29,7 @@ from relay.store.table.entry_values import (
     WAITED,
     Acceptance,
     CarrierHandoff,
+    LatestState,
     Segment,
     Tries,
 )
@@ -45,6 +46,7 @@ from relay.store.table.records import (
     AccountTotals,
     Charged,
     Counters,
+    Ended,
     Evidence,
     Handed,
     Learnt,
@@ -59,6 +61,7 @@ from relay.store.table.records import (
     Settled,
     Snapshot,
     Synced,
+    each_id,
 )
 from relay.store.table.retries import rare_fields_of, set_tries, tries_of
 from relay.store.table.same_id import Entry
@@ -97,6 +100,7 @@ class Replay:
         self._apply: dict[type, Callable[[Any], None]] = {
             Receipt: self._receipt,
             Learnt: self._learnt,
+            Ended: self._ended,
             Handed: self._handed,
             Settled: self._settled,
             OwedAgain: self._owed_again,
@@ -381,20 +385,38 @@ class Replay:
             part.state, part.final, part.carrier_error = record.state, record.final, carrier_error
             part.done_at, part.carrier_done_at = record.at, record.carrier_done_at
             return
-        row.latest = table.shared.latest_state(record.state, carrier_error, record.at, record.carrier_done_at)
+        latest = table.shared.latest_state(record.state, carrier_error, record.at, record.carrier_done_at)
         if record.final:
-            table.in_doubt.forget(row.id)
-            row.cursor = record.cursor
-            row.flags = row.flags & ~(REPORTED | OWED | WAITED) | FINAL | record.owed
-            self._drop_tries(row, OWED)
             if record.carrier and row.handoff is None:
                 row.handoff = refusal(table.ids.name(record.carrier))
-            elif table.orphans.count and row.handoff is not None and record.state != UNKNOWN:
-                # In nearly all cases, a receipt brought this state.
-                table.match_rates.count(row.handoff.carrier, 1, 0)
+            self._end(row, latest, record.cursor, record.owed)
         else:
+            row.latest = latest
             row.flags |= REPORTED | record.owed
             self._drop_tries(row, record.owed)
+
+    def _ended(self, record: Ended) -> None:
+        table = self._table
+        carrier_error = table.shared.carrier_error(record.error, record.network_error_code)
+        latest = table.shared.latest_state(record.state, carrier_error, record.at, record.carrier_done_at)
+        cursor = record.cursor
+        for message_id in each_id(record.ids):
+            row = table.get(message_id)
+            if row is not None:
+                self._end(row, latest, cursor, record.owed)
+            cursor += 1
+        table.cursor = max(table.cursor, cursor - 1)
+
+    def _end(self, row: Row, latest: LatestState, cursor: int, owed: int) -> None:
+        table, handoff = self._table, row.handoff
+        if table.in_doubt:
+            table.in_doubt.forget(row.id)
+        row.latest, row.cursor = latest, cursor
+        row.flags = row.flags & ~(REPORTED | OWED | WAITED) | FINAL | owed
+        self._drop_tries(row, OWED)
+        if table.orphans.count and handoff is not None and handoff.at is not None and latest.state != UNKNOWN:
+            # In nearly all cases, a receipt brought this state.
+            table.match_rates.count(handoff.carrier, 1, 0)
 
     def _drop_tries(self, row: Row, owed: int) -> None:
         if row.rare_fields is not None:
@@ -403,9 +425,8 @@ class Replay:
                     set_tries(row, bit, None)
 
     def _handed(self, record: Handed) -> None:
-        ids = record.ids
-        for at in range(0, len(ids), 16):
-            row = self._table.get(ids[at : at + 16])
+        for message_id in each_id(record.ids):
+            row = self._table.get(message_id)
             if row is not None:
                 row.flags &= ~record.channel
                 self._drop_tries(row, record.channel)
@@ -429,8 +450,8 @@ class Replay:
                 row.origin.account.given_up[row.id] = record.at
 
     def _owed_again(self, record: OwedAgain) -> None:
-        for at in range(0, len(record.ids), 16):
-            row = self._table.get(record.ids[at : at + 16])
+        for message_id in each_id(record.ids):
+            row = self._table.get(message_id)
             if row is not None:
                 row.flags = row.flags & ~GIVEN_UP_WEBHOOK | OWED_WEBHOOK
                 rare_fields_of(row).again_at = record.at
