@@ -157,6 +157,11 @@ fuzz: $(VENV)/.installed-for-tests ## send nearly correct input to both listener
 soak: $(VENV)/.installed-for-tests ## send steady traffic for SECONDS; fails if memory, open files or the journal grow
 	RELAY_SOAK_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m twisted.trial tests.integration.test_soak
 
+.PHONY: count
+
+count: $(VENV)/.installed-for-tests ## send MESSAGES (200,000), kill the relay twice, and compare all that it counts with an own count
+	RELAY_COUNT=$(or $(MESSAGES),200000) $(BIN)/python -m twisted.trial tests.integration.test_count
+
 .PHONY: simulate
 
 simulate: $(VENV)/.installed-for-tests ## run days of traffic and faults on a simulated clock (SEED=7 COUNT=1000)
