@@ -26,23 +26,26 @@ class HistoryStats:
     def __init__(self, questions: HistoryQuestions, clock: IReactorTime) -> None:
         self._questions = questions
         self._clock = clock
-        self._views: OrderedDict[tuple[str | None, str], tuple[float, DeliveryStatsView]] = OrderedDict()
+        self._views: OrderedDict[tuple[str | None, str, str], tuple[float, DeliveryStatsView]] = OrderedDict()
 
-    async def view(self, account: str | None, span: Span) -> DeliveryStatsView:
+    async def view(self, account: str | None, span: Span, carrier: str = "") -> DeliveryStatsView:
         """The account's statistics over a span, as of a second ago. While the history can't answer, the last ones.
 
         :param account: None: the statistics of all accounts.
+        :param carrier: of the messages that this carrier had last, without delivery times; "": of all.
         :raises StoreUnavailable: the history can't answer, and never has for this account.
         """
         now = self._clock.seconds()
-        key = (account, span.name)
+        key = (account, span.name, carrier)
         asked_at, known = self._views.get(key, (0.0, None))
         if known is not None and now - asked_at < _ASKED_AGAIN_SECONDS:
             return known
         first = int(now // span.bucket_seconds) - span.buckets + 1
         minutes = span.bucket_seconds < _HOUR_SECONDS
         try:
-            sums = await self._questions.sums(account, first * span.bucket_seconds, now, minutes=minutes)
+            sums = await self._questions.sums(
+                account, first * span.bucket_seconds, now, minutes=minutes, carrier=carrier
+            )
         except StoreUnavailable:
             if known is None:
                 raise

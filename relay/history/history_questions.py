@@ -34,7 +34,9 @@ class Searching(Protocol):
     def search(self, query: HistoryQuery) -> HistoryPage:
         """Returns a page of the messages that match a query."""
 
-    def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
+    def sums(
+        self, account: str | None, since: float, until: float, *, minutes: bool = False, carrier: str = ""
+    ) -> HistorySums:
         """Counts the messages that were accepted in each hour or minute."""
 
     def feed(self, account: str, after: int, limit: int) -> Sequence[FeedEntry]:
@@ -76,13 +78,16 @@ class HistoryQuestions:
         page = await self.search(HistoryQuery(account=account, id=message_id.hex(), limit=1))
         return page.messages[0] if page.messages else None
 
-    async def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
+    async def sums(
+        self, account: str | None, since: float, until: float, *, minutes: bool = False, carrier: str = ""
+    ) -> HistorySums:
         """Counts the messages that were accepted in each hour or minute from `since` to `until`, by outcome.
 
         :param account: counts only this account's messages; None counts those of all accounts.
+        :param carrier: counts only the messages that this carrier had last, and no delivery times; "": all.
         :raises StoreBusy, StoreUnavailable: as `search`.
         """
-        question = partial(self._search.sums, account, since, until, minutes=minutes)
+        question = partial(self._search.sums, account, since, until, minutes=minutes, carrier=carrier)
         found: HistorySums = await self._ask(account, question)
         return found
 

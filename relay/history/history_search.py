@@ -69,32 +69,45 @@ class HistorySearch:
         with db.reading():
             return self._search(db, query)
 
-    def sums(self, account: str | None, since: float, until: float, *, minutes: bool = False) -> HistorySums:
+    def sums(
+        self, account: str | None, since: float, until: float, *, minutes: bool = False, carrier: str = ""
+    ) -> HistorySums:
         """Counts the accepted messages of a time span, by outcome.
 
         :param account: counts only this account's messages; None counts those of all accounts.
         :param since, until: the time span, in seconds since 1970. Its first and last hour or minute count as a whole.
         :param minutes: counts by minute instead of by hour. The history has minutes for the last three hours only.
+        :param carrier: counts only the messages that this carrier had last, and no delivery times.
         :raises OSError, sqlite3.Error: the database can't be read now.
         """
         db = self._connection()
         self._deadline = self._monotonic() + self.seconds
         with db.reading():
-            return self._sums(db, account, since, until, 60 if minutes else 3600)
+            return self._sums(db, account, carrier, since, until, 60 if minutes else 3600)
 
-    def _sums(self, db: HistoryConnection, account: str | None, since: float, until: float, span: int) -> HistorySums:
+    def _sums(
+        self, db: HistoryConnection, account: str | None, carrier: str, since: float, until: float, span: int
+    ) -> HistorySums:
         self._load_groups(db)
-        mine = {n: group for n, group in self._groups.items() if account is None or group.account == account}
+        mine = {
+            n: group
+            for n, group in self._groups.items()
+            if account in (None, group.account) and carrier in ("", group.carrier)
+        }
         within = (span, int(since // span), int(until // span))
         counts = db.execute(
             "SELECT bucket, grp, count FROM sums WHERE span = ? AND bucket BETWEEN ? AND ? AND count > 0", within
         )
         known = [(bucket, mine[number], count) for bucket, number, count in counts if number in mine]
-        took = db.execute(
-            "SELECT bucket, class, CAST(sum(count) AS bigint) FROM took WHERE span = ? AND bucket BETWEEN ? AND ? "
-            "AND (CAST(? AS text) IS NULL OR account = ?) GROUP BY 1, 2",
-            (*within, account, account),
-        ).fetchall()
+        took = (
+            []
+            if carrier
+            else db.execute(
+                "SELECT bucket, class, CAST(sum(count) AS bigint) FROM took WHERE span = ? AND bucket BETWEEN ? AND ? "
+                "AND (CAST(? AS text) IS NULL OR account = ?) GROUP BY 1, 2",
+                (*within, account, account),
+            ).fetchall()
+        )
         waiting = ", ".join(str(number) for number, group in mine.items() if not group.final)
         (before,) = db.execute(
             "SELECT CAST(coalesce(sum(count), 0) AS bigint) FROM sums WHERE span = 3600 AND bucket < ? "

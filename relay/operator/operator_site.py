@@ -55,8 +55,8 @@ _MOST_FLASHES: Final = 100
 class Outcomes(Protocol):
     """Says how messages ended: `relay.account_pages.history_stats.HistoryStats`."""
 
-    async def view(self, account: str | None, span: Span) -> DeliveryStatsView:
-        """The counts of a span; None: of all accounts."""
+    async def view(self, account: str | None, span: Span, carrier: str = "") -> DeliveryStatsView:
+        """The counts of a span; None: of all accounts; "": of all carriers."""
 
 
 class OperatorSite:
@@ -102,7 +102,7 @@ class OperatorSite:
                 case ["page", "carriers"]:
                     return self._carriers(frame, look)
                 case ["page", "carriers", name]:
-                    return await self._carrier(frame, name)
+                    return await self._carrier(request, frame, name)
                 case ["page", "quality"]:
                     by, only = quality_question(request.query)
                     content = quality_views.quality_page(self._observer.quality(by, only), by, only)
@@ -110,7 +110,7 @@ class OperatorSite:
                 case ["page", "accounts"]:
                     return await self._accounts(frame, look)
                 case ["page", "accounts", name]:
-                    return await self._account(frame, name)
+                    return await self._account(request, frame, name)
                 case ["page", "messages"]:
                     return await self._messages(request, frame)
                 case ["page", "messages", text]:
@@ -190,7 +190,7 @@ class OperatorSite:
     # Pages
 
     async def _overview(self, request: AdminRequest, frame: Frame, look: Overview) -> Reply:
-        span = SPANS.get(request.query.get("span", ""), SPANS["hour"])
+        span = _span(request)
         outcomes = None if self._outcomes is None else await self._outcomes.view(None, span)
         content = overview_views.overview_page(look, self._observer.history, span, outcomes, self._observer.started_at)
         return _page(frame, "Overview", "/", *content)
@@ -202,20 +202,21 @@ class OperatorSite:
         table = carrier_views.carriers_table(frame, look.carriers, self._since())
         return _page(frame, "Carriers", "/page/carriers", table)
 
-    async def _carrier(self, frame: Frame, name: str) -> Reply:
+    async def _carrier(self, request: AdminRequest, frame: Frame, name: str) -> Reply:
         look = self._observer.carrier(name)
         if look is None:
             raise Refusal(f"There is no carrier {name!r}.")
         out = await self._daemon.flow.store.receipts_out(name)
         content = carrier_views.carrier_page(frame, look, out, self._since())
-        return _page(frame, name, "/page/carriers", *content)
+        ended = await self._ended(request, path_of("carriers", name), carrier=name)
+        return _page(frame, name, "/page/carriers", *content, *ended)
 
     async def _accounts(self, frame: Frame, look: Overview) -> Reply:
         owed = await self._owed.of_all()
         table = account_views.accounts_table(frame, look.accounts, owed, self._since())
         return _page(frame, "Accounts", "/page/accounts", table)
 
-    async def _account(self, frame: Frame, name: str) -> Reply:
+    async def _account(self, request: AdminRequest, frame: Frame, name: str) -> Reply:
         look = self._observer.account(name)
         if look is None:
             raise Refusal(f"There is no account {name!r}.")
@@ -226,7 +227,19 @@ class OperatorSite:
         if found is not None:
             use = account_views.use_cards(frame, name, found, self._daemon.flow.store.top_ups(name))
         content = account_views.account_page(frame, look, owed, given_up, self._since(), logins, now, use)
-        return _page(frame, name, "/page/accounts", *content)
+        ended = await self._ended(request, path_of("accounts", name), account=name)
+        return _page(frame, name, "/page/accounts", *content, *ended)
+
+    async def _ended(self, request: AdminRequest, path: str, **only: str) -> list[Content]:
+        """How the messages of a carrier or an account ended, from the history.
+
+        :param only: `account` or `carrier`.
+        """
+        if self._outcomes is None:
+            return []
+        span = _span(request)
+        outcomes = await self._outcomes.view(only.get("account"), span, only.get("carrier", ""))
+        return overview_views.outcomes_section(path, span, outcomes, only)
 
     async def _messages(self, request: AdminRequest, frame: Frame) -> Reply:
         asked = {name: value.strip() for name, value in request.query.items() if name != "told" and value.strip()}
@@ -281,3 +294,8 @@ def _problem(frame: Frame, text: str, status: int) -> Reply:
     card: Tag = el("section", el("p", text[:1].upper() + text[1:], class_="wrong", role="alert"), class_="card")
     back = el("p", el("a", NAVIGATION[0][1], href="/"), class_="apart")
     return Reply(status, _HTML, flatten(operator_page(frame, title, "", card, back)))
+
+
+def _span(request: AdminRequest) -> Span:
+    """The span that a page with charts shows."""
+    return SPANS.get(request.query.get("span", ""), SPANS["hour"])

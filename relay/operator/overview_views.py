@@ -1,6 +1,6 @@
 """The overview: what is wrong and what to do about it, the numbers of this moment, and charts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlencode
@@ -44,6 +44,10 @@ _PICTURES: Final = (
 )
 
 
+#: In place of the first one, where the history counts the accepted messages.
+_REFUSED: Final = Picture("Messages refused to customers", ("refused",), ("refused",), ("failed",))
+
+
 def overview_page(
     look: Overview, history: History, span: Span, outcomes: DeliveryStatsView | None, started_at: float
 ) -> list[Content]:
@@ -56,7 +60,7 @@ def overview_page(
         el("section", el("h2", "What is wrong"), _troubles(look.wrong), class_="card"),
         None if look.cluster is None else card("Cluster", *cluster_place(look.cluster)),
         _tiles(look),
-        el("div", _span_tabs(span), class_="finder"),
+        el("div", _span_tabs("/", span), class_="finder"),
         el("div", *_pictures(look.now, history, span, outcomes), id="pictures", class_="pictures", data_live=True),
         el("p", *_since(look.now, span, started_at, outcomes is not None), class_="hint"),
         el(
@@ -133,11 +137,11 @@ def _tiles(look: Overview) -> Tag:
     )  # fmt: skip
 
 
-def _span_tabs(here: Span) -> Tag:
+def _span_tabs(path: str, here: Span) -> Tag:
     return el(
         "nav",
         *(
-            el("a", span.words.capitalize(), href=f"/?span={quote(span.name)}",
+            el("a", span.words.capitalize(), href=f"{path}?span={quote(span.name)}",
                aria_current="true" if span is here else None)
             for span in SPANS.values()
         ),
@@ -158,21 +162,40 @@ def _since(now: float, span: Span, started_at: float, with_history: bool) -> lis
 def _pictures(now: float, history: History, span: Span, outcomes: DeliveryStatsView | None) -> list[Tag]:
     made = []
     if outcomes is not None:
-        counts = [list(bar) for bar in outcomes.counts]
-        starts = list(outcomes.starts)
-        links = [[_search(kind, start, span) for kind in KINDS] for start in starts]
-        made.append(_picture("How messages ended", counts, KINDS, KINDS, starts, span, links))
+        made.append(_outcomes(outcomes, span, {}))
     starts = [now - span.bucket_seconds * (span.buckets - number) for number in range(span.buckets)]
-    for picture in _PICTURES:
+    # With a history, the first picture has the accepted messages, and agrees with the lists also after a restart.
+    for picture in _PICTURES if outcomes is None else (_REFUSED, *_PICTURES[1:]):
         columns = [bucketed(history, counter, span) for counter in picture.counters]
         counts = [list(bar) for bar in zip(*columns, strict=True)]
         made.append(_picture(picture.title, counts, picture.classes, picture.names, starts, span))
     return made
 
 
-def _search(kind: str, start: float, span: Span) -> str:
+def outcomes_section(path: str, span: Span, outcomes: DeliveryStatsView, only: Mapping[str, str]) -> list[Content]:
+    """Makes the part of a page that shows how the messages of an account or a carrier ended.
+
+    :param path: of the page.
+    :param only: `account` or `carrier`, with its name.
+    """
+    return [
+        el("div", _span_tabs(path, span), class_="finder"),
+        el("div", _outcomes(outcomes, span, only), id="ended", class_="pictures", data_live=True),
+        el("p", "This chart comes from the history, which outlives a restart.", class_="hint"),
+    ]
+
+
+def _outcomes(outcomes: DeliveryStatsView, span: Span, only: Mapping[str, str]) -> Tag:
+    counts = [list(bar) for bar in outcomes.counts]
+    starts = list(outcomes.starts)
+    links = [[_search(kind, start, span, only) for kind in KINDS] for start in starts]
+    return _picture("How messages ended", counts, KINDS, KINDS, starts, span, links)
+
+
+def _search(kind: str, start: float, span: Span, only: Mapping[str, str]) -> str:
     """The path of the list of the messages that a part of a bar counts."""
     asked = {
+        **only,
         "status": "pending" if kind == "waiting" else kind,
         "since": instant(start),
         "until": instant(start + span.bucket_seconds),

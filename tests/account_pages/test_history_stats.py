@@ -17,9 +17,9 @@ from tests.stores import DAY, at_once, message, message_id, receipt, submitted
 
 
 class HistoryStatsTests(HistoryCase):
-    def view(self, span: str, account: str = "plain") -> DeliveryStatsView:
+    def view(self, span: str, account: str | None = "plain", carrier: str = "") -> DeliveryStatsView:
         stats = HistoryStats(HistoryQuestions(self.search, at_once), self.clock)
-        view: DeliveryStatsView = self.done(stats.view(account, SPANS[span]))
+        view: DeliveryStatsView = self.done(stats.view(account, SPANS[span], carrier))
         return view
 
     def test_every_message_counts_once_by_how_it_ended_however_the_history_was_written(self) -> None:
@@ -60,6 +60,19 @@ class HistoryStatsTests(HistoryCase):
         view = self.view("hour")
         waiting = [start for start, bucket in zip(view.starts, view.counts, strict=True) if bucket[3]]
         self.assertEqual(waiting, [(now - 600.0) // 60 * 60, now // 60 * 60])
+
+    def test_a_carrier_s_messages_are_counted_alone(self) -> None:
+        now = self.clock.seconds()
+        self.done(self.store.accept([message(number, accepted_at=now) for number in range(3)]))
+        self.done(self.store.submitted([submitted(0), submitted(1), submitted(2, carrier="tier2")]))
+        self.done(self.store.receipts([receipt(0, received_at=now + 3.0)]))
+        self.catch_up()
+        counts = {"delivered": 1, "failed": 0, "carrier-reject": 0, "waiting": 1}
+        view = self.view("day", None, "tier1")
+        self.assertEqual((view.totals, sum(view.durations)), (counts, 0))
+        self.assertEqual(self.view("day", None, "nobody").totals, dict.fromkeys(counts, 0))
+        self.clock.advance(3 * DAY)
+        self.assertEqual(self.view("day", None, "tier1").totals["waiting"], 1)
 
     def test_messages_that_wait_for_longer_than_the_span_are_counted_at_its_beginning(self) -> None:
         self.done(self.store.accept([message(1, accepted_at=self.clock.seconds())]))

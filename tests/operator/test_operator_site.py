@@ -9,7 +9,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
+from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView, Span
 from relay.account_pages.html import el, flatten
 from relay.config.changes import Change, ReloadResult
 from relay.config.entry_trees import IS_SET
@@ -489,6 +489,28 @@ class OutcomeTests(SiteTestCase):
             path = f"/page/messages?status={kind}&amp;since=1970-01-01T00%3A07%3A00.000Z&amp;until=1970-01-01T00%3A08"
             self.assertIn(path, page)
         self.assertIn("delivered: 3", page)
+        self.assertNotIn("Messages from customers", page, "the first chart has them, as they are in the lists")
+
+    def test_a_carrier_and_an_account_have_the_chart_of_their_own_messages(self) -> None:
+        span = SPANS["week"]
+        starts = [span.bucket_seconds * number for number in range(span.buckets)]
+        asked: list[tuple[str | None, str, str]] = []
+
+        class Outcomes:
+            async def view(self, account: str | None, span: Span, carrier: str = "") -> DeliveryStatsView:
+                asked.append((account, span.name, carrier))
+                return DeliveryStatsView(span, starts, [[1, 0, 0, 0]] * span.buckets, [0] * 10)
+
+        self.assertNotIn("How messages ended in the last", self.shown("/page/carriers/tier1"))
+        metrics = Metrics(self.daemon, self.daemon.clock.seconds)
+        actions = OperatorActions(self.daemon, self.daemon.clock)
+        self.pages = AdminPages(self.daemon, metrics, self.observer, actions, Outcomes()).pages()  # type: ignore[arg-type]
+        for kind, name in (("carriers", "tier1"), ("accounts", "acme")):
+            page = self.reply("GET", f"/page/{kind}/{name}?span=week").body.decode()
+            self.assertIn("How messages ended in the last 7 days: 28 delivered", page)
+            self.assertIn(f'<a href="/page/{kind}/{name}?span=day">', page)
+            self.assertIn(f"/page/messages?{kind[:-1]}={name}&amp;status=delivered&amp;since=", page)
+        self.assertEqual([(None, "week", "tier1"), ("acme", "week", "")], asked)
 
 
 class ClusterTests(SiteTestCase):
