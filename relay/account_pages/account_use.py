@@ -16,7 +16,7 @@ def use_title(found: Statement) -> str:
 def use_rows(found: Statement) -> Iterator[tuple[str, Content]]:
     """The names and values for a list of facts: only what the account has."""
     if found.prepaid:
-        yield "Balance", [f"{found.balance_text} {found.currency}", *_used_up(found.balance <= 0)]
+        yield "Balance", [f"{found.balance_text} {found.currency}", *_balance_badge(found)]
     elif found.currency:
         yield "Currency", f"{found.currency}; the account is not prepaid"
     if found.daily:
@@ -39,6 +39,12 @@ def _quota(used: int, limit: int, ends_at: float) -> Content:
     left = max(0, limit - used)
     begins = el("div", "begins anew ", moment(ends_at), class_="hint")
     return [f"{used:,} of {limit:,} messages, {left:,} left", *_used_up(not left), begins]
+
+
+def _balance_badge(found: Statement) -> list[Content]:
+    if found.balance > 0 and found.is_low:
+        return [" ", el("span", "low", class_="badge carrier-reject")]
+    return _used_up(found.balance <= 0)
 
 
 def _used_up(really: bool) -> list[Content]:

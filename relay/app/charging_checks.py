@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from relay.config.model import Config
 from relay.config.time_zones import time_zone
 from relay.config.yaml_reader import Path, did_you_mean
+from relay.values.amounts import amount_of
 
 
 def check_charging(config: Config) -> Iterator[tuple[Path, str]]:
@@ -21,6 +22,8 @@ def check_charging(config: Config) -> Iterator[tuple[Path, str]]:
         for key in ("prepaid", "refund"):
             if getattr(account, key) and not account.prices:
                 yield (*path, key), "has no effect without prices: name a table, or leave it out"
+        if amount_of(account.low_balance) and not account.prepaid:
+            yield (*path, "low_balance"), "has no effect without prepaid: true"
     for name, table in config.prices.items():
         for prefix in table.by_prefix:
             if not (prefix.isascii() and (prefix.isdigit() or not prefix)):

@@ -13,6 +13,7 @@ class Statement(msgspec.Struct, frozen=True):
     :ivar currency: "": its messages have no price.
     :ivar prepaid: whether its messages are paid from `balance`.
     :ivar balance: in millionths of the currency.
+    :ivar low_balance: below this the balance is low; 0: it never is.
     :ivar on_day: the messages of the present day, if any limit is set; `in_month`: of its month.
     :ivar daily: messages a day; 0: no limit. `monthly`: a month.
     :ivar day_ends_at: seconds since 1970; likewise `month_ends_at`.
@@ -21,6 +22,7 @@ class Statement(msgspec.Struct, frozen=True):
     currency: str
     prepaid: bool
     balance: int
+    low_balance: int
     on_day: int
     in_month: int
     daily: int
@@ -33,6 +35,11 @@ class Statement(msgspec.Struct, frozen=True):
     def balance_text(self) -> str:
         """The balance as decimal text."""
         return amount_text(self.balance)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether the balance is lower than the configuration wants it to be."""
+        return bool(self.low_balance) and self.balance < self.low_balance
 
     @property
     def messages_left(self) -> int | None:
@@ -54,6 +61,7 @@ def statement(terms: Terms, use: AccountUse, now: float) -> Statement:
         currency,
         terms.prepaid,
         use.balances.get(currency, 0),
+        terms.low_balance,
         on_day,
         in_month,
         terms.daily,

@@ -50,7 +50,8 @@ class Terms:
     :ivar monthly: messages a month; 0: no limit.
     :ivar prices: None: its messages have no price.
     :ivar prepaid: whether it must have paid before.
-    :raises ValueError: there is no such time zone.
+    :ivar low_balance: below this the balance is low, in millionths; 0: it never is.
+    :raises ValueError: there is no such time zone, or `low_balance` is no amount.
     """
 
     def __init__(self, account: Account, prices: Prices | None = None) -> None:
@@ -60,6 +61,7 @@ class Terms:
         self.zone = time_zone(quota.time_zone)
         self.prices = prices
         self.prepaid = account.prepaid and prices is not None
+        self.low_balance = amount_of(account.low_balance) if self.prepaid else 0
         self._refunds = bits_of(account.refund)
         self._charges: dict[int, Charge] = {}
         #: When the present day begins and ends, and its number: it is computed once a day.

@@ -339,6 +339,13 @@ class Account(ConfigStruct, frozen=True):
         list[Literal["EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
         _text("The final states after which a message's price is given back: `[REJECTD]`; empty = none."),
     ] = field(default_factory=list)
+    low_balance: Annotated[
+        Amount,
+        _text(
+            "Below this balance of a prepaid account, My Account and the operator's page show that it is low, and the "
+            "alert RelayBalanceLow fires; 0 = never."
+        ),
+    ] = "0"
     test_numbers: Annotated[
         dict[str, Literal["DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "UNKNOWN", "REJECTD"]],
         _text(

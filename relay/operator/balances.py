@@ -99,6 +99,7 @@ def use_look(flow: MessageFlow, account: str, now: float) -> UseLook | None:
         messages_left=found.messages_left,
         day_ends_at=found.day_ends_at,
         month_ends_at=found.month_ends_at,
+        is_low=found.is_low,
     )
 
 

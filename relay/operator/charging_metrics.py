@@ -25,6 +25,15 @@ def balances(found: Sequence[tuple[str, Statement]]) -> list[Sample]:
     ]
 
 
+def low_balances(found: Sequence[tuple[str, Statement]]) -> list[Sample]:
+    """Below which balance an operator wants to hear of an account, in units of its currency."""
+    return [
+        ({"account": account, "currency": one.currency}, one.low_balance / UNIT)
+        for account, one in found
+        if one.low_balance
+    ]
+
+
 def quotas(found: Sequence[tuple[str, Statement]]) -> list[Sample]:
     """How many more messages the quota of each account allows now."""
     return [({"account": account}, left) for account, one in found if (left := one.messages_left) is not None]

@@ -59,6 +59,7 @@ class UseLook(msgspec.Struct, frozen=True):
     """What an account with a quota or prices has used. Instants are in seconds since 1970.
 
     :ivar balance: decimal text; None: the account is not prepaid.
+    :ivar is_low: whether the balance is below `low_balance`.
     :ivar currency: "": its messages have no price.
     :ivar messages_a_day: 0: no limit; likewise `messages_a_month`.
     :ivar messages_left: how many more the quota allows now; None: it has no limit.
@@ -73,6 +74,7 @@ class UseLook(msgspec.Struct, frozen=True):
     messages_left: int | None
     day_ends_at: float
     month_ends_at: float
+    is_low: bool = False
 
 
 class AccountLook(msgspec.Struct, frozen=True):

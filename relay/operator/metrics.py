@@ -27,7 +27,7 @@ from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.decisions.decision_service import Decider
 from relay.history.history import History
-from relay.operator.charging_metrics import balances, quotas, statements
+from relay.operator.charging_metrics import balances, low_balances, quotas, statements
 from relay.operator.quality_metrics import quality_metrics
 from relay.quality.quality_watch import QualityWatch
 from relay.routing.flow import MessageFlow
@@ -165,9 +165,13 @@ class RelayCollector(Collector):
         yield _histogram(
             "relay_webhook_seconds", "Time that one POST took, answered or not.", [({}, counters.webhook_seconds)]
         )
-        charged = list(statements(daemon.flow, list(accounts), self._clock_seconds()))
+        charged = []
+        if daemon.membership is None or daemon.membership.state().epoch:
+            # Only the relay of a cluster that works, so that an alert comes once.
+            charged = list(statements(daemon.flow, list(accounts), self._clock_seconds()))
         if charged:
             yield _gauge("relay_account_balance", "Balances of prepaid accounts.", balances(charged))
+            yield _gauge("relay_account_low_balance", "`low_balance` of accounts that have it.", low_balances(charged))
             yield _gauge("relay_account_quota_left", "Messages that the quota still allows now.", quotas(charged))
         sessions = daemon.sessions
         yield _gauge(

@@ -59,6 +59,7 @@ def troubles(
     found += _of_stale_names(stale_names)
     for account in accounts:
         found += _of_account(account)
+        found += _of_balance(account)
     return found + _of_receipts(store)
 
 
@@ -172,6 +173,15 @@ def _of_account(account: AccountLook) -> list[Trouble]:
             )
         ]
     return []
+
+
+def _of_balance(account: AccountLook) -> list[Trouble]:
+    use = account.use
+    if use is None or not use.is_low:
+        return []
+    what = f"{account.name}'s balance is low: {use.balance} {use.currency}"
+    cure = "Tell the customer: when it is used up, messages are refused"
+    return [Trouble(what, cure, f"/page/accounts/{quote(account.name, safe='')}")]
 
 
 def _of_receipts(store: Mapping[str, Any]) -> list[Trouble]:

@@ -43,6 +43,10 @@ class UseTests(SiteTestCase):
         self.assertIn("Balance -0.50 EUR used up Today 12 of 10 messages, 0 left used up", shown)
         self.assertNotIn("This month", shown)
 
+    def test_a_balance_below_the_account_s_limit_is_marked_as_low(self) -> None:
+        shown = self.shown(balance=4_990_000, prices="retail", prepaid=True, low_balance="5")
+        self.assertIn("Balance 4.99 EUR low", shown)
+
     def test_an_account_that_is_not_prepaid_has_no_balance(self) -> None:
         shown = self.shown(prices="retail")
         self.assertIn("Prices Currency EUR; the account is not prepaid", shown)

@@ -401,6 +401,19 @@ class ClusterTests(ChecksTestCase):
 
 
 class QuotaTests(ChecksTestCase):
+    def test_prepaid_and_its_keys_need_prices_that_exist(self) -> None:
+        tables = 'prices: {retail: {currency: EUR, by_prefix: {"": 0.05}}}\n'
+        money = "prepaid: true, refund: [REJECTD], low_balance: 10.50"
+        self.assert_fine(tables + f"accounts: {{a: {{prices: retail, {money}}}}}")
+        self.assert_problem(tables + "accounts: {a: {prices: retial}}", "accounts.a.prices", "'retial'", "retail")
+        for text, key, said in (
+            ("prepaid: true", "prepaid", "without prices"),
+            ("refund: [REJECTD]", "refund", "without prices"),
+            ("prices: retail, low_balance: 10", "low_balance", "without prepaid"),
+            ("prices: retail, prepaid: true, low_balance: ten", "low_balance", "'ten'"),
+        ):
+            self.assert_problem(tables + f"accounts: {{a: {{{text}}}}}", f"accounts.a.{key}", said)
+
     def test_a_quota_s_time_zone_must_exist(self) -> None:
         self.assert_fine("accounts: {a: {quota: {daily: 5, monthly: 100, time_zone: Europe/London}}}")
         text = "accounts: {a: {quota: {daily: 5, time_zone: Mars/Olympus}}}"

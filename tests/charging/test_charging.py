@@ -199,6 +199,15 @@ class AmountTests(SynchronousTestCase):
 
 
 class StatementTests(SynchronousTestCase):
+    def test_a_balance_is_low_below_the_account_s_own_limit_if_it_has_one(self) -> None:
+        for limit, balance, low in (("0", "-1", False), ("10", "9.99", True), ("10", "10", False)):
+            account = Account(prices="retail", prepaid=True, low_balance=limit)
+            charging = Charging({"a": account}, {"retail": RETAIL})
+            uses = {"a": AccountUse(balances={"EUR": amount_of(balance)})}
+            found = charging.statement("a", uses.__getitem__, at("2026-11-29T20:30"))
+            assert found is not None
+            self.assertEqual(found.is_low, low, (limit, balance))
+
     def test_it_says_what_is_used_and_what_is_left(self) -> None:
         account = Account(prices="retail", prepaid=True, quota=Quota(daily=5, monthly=8))
         charging = Charging({"a": account, "b": Account()}, {"retail": RETAIL})
@@ -206,4 +215,5 @@ class StatementTests(SynchronousTestCase):
         found = charging.statement("a", lambda name: AccountUse(20261129, 2, 7, {"EUR": amount_of("1.5")}), now)
         assert found is not None
         self.assertEqual((found.balance_text, found.messages_left, found.on_day, found.in_month), ("1.50", 1, 2, 7))
+        self.assertFalse(found.is_low)
         self.assertIsNone(charging.statement("b", lambda name: NOTHING_USED, now))

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -60,10 +61,44 @@ class DeliveredShareTests(SynchronousTestCase):
                 for at, fired in expected
             ],
         }
-        with tempfile.TemporaryDirectory() as directory:
-            # JSON is YAML, too.
-            path = Path(directory, "tests.yaml")
-            rules = str(ROOT / "etc" / "alerts.yaml")
-            path.write_text(json.dumps({"rule_files": [rules], "evaluation_interval": "15m", "tests": [test]}))
-            done = subprocess.run(["promtool", "test", "rules", path], check=False, capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        run_rules(self, "15m", test)
+
+
+class LowBalanceTests(SynchronousTestCase):
+    if shutil.which("promtool") is None:
+        skip = "promtool is not installed (Debian's package prometheus)"
+
+    def test_the_alert_fires_for_accounts_whose_balance_is_below_their_own_limit(self) -> None:
+        figures = []
+        for account, balance, limit in (("poor", "9.5", "10"), ("rich", "10", "10"), ("free", "-3", "")):
+            labels = f'{{instance="r",account="{account}",currency="EUR"}}'
+            figures.append({"series": f"relay_account_balance{labels}", "values": f"50 {balance}x9"})
+            if limit:
+                figures.append({"series": f"relay_account_low_balance{labels}", "values": f"{limit}x10"})
+        fired = {
+            "exp_labels": {"severity": "ticket", "account": "poor", "currency": "EUR", "instance": "r"},
+            "exp_annotations": {
+                "summary": "The balance of poor is 9.5 EUR, below its low_balance.",
+                "action": "Tell the customer; when they have paid: python -m relay balance.",
+            },
+        }
+        expected: list[tuple[str, list[Any]]] = [("0m", []), ("5m", [fired])]
+        test = {
+            "interval": "1m",
+            "input_series": figures,
+            "alert_rule_test": [
+                {"eval_time": at, "alertname": "RelayBalanceLow", "exp_alerts": alerts} for at, alerts in expected
+            ],
+        }
+        run_rules(self, "1m", test)
+
+
+def run_rules(case: SynchronousTestCase, interval: str, test: dict[str, Any]) -> None:
+    """Has promtool run the rules on figures, and compares what fires."""
+    with tempfile.TemporaryDirectory() as directory:
+        # JSON is YAML, too.
+        path = Path(directory, "tests.yaml")
+        rules = str(ROOT / "etc" / "alerts.yaml")
+        path.write_text(json.dumps({"rule_files": [rules], "evaluation_interval": interval, "tests": [test]}))
+        done = subprocess.run(["promtool", "test", "rules", path], check=False, capture_output=True, text=True)
+    case.assertEqual(done.returncode, 0, done.stdout + done.stderr)

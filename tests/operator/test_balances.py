@@ -24,13 +24,14 @@ from tests.operator.test_admin_pages import PagesTestCase
 from tests.operator.test_admin_site import AdminSiteTestCase, basic
 from tests.operator.test_operator_site import SiteTestCase
 
+RETAIL = PriceTable(currency="EUR", by_prefix={"": "1"})
 PAID = {"amount": "12.50", "key": "invoice-7", "reason": "paid by bank"}
 
 
 def charged(daemon: OperatedDaemon) -> None:
     """Makes the account `acme` prepaid, with a quota; `quiet` stays without both."""
     accounts = {"acme": Account(prices="retail", prepaid=True, quota=Quota(daily=10)), "quiet": Account()}
-    daemon.flow.charging.replace(accounts, {"retail": PriceTable(currency="EUR", by_prefix={"": "1"})})
+    daemon.flow.charging.replace(accounts, {"retail": RETAIL})
 
 
 class BalanceCallTests(PagesTestCase):
@@ -90,6 +91,15 @@ class BalanceCallTests(PagesTestCase):
         self.assertNotIn("balance", report(self.ask("GET", "/status")[1], Paint(StringIO())))
         self.daemon.flow.charging.replace({}, {})
         self.assertNotIn("quota", report(self.ask("GET", "/status")[1], Paint(StringIO())))
+
+    def test_a_low_balance_is_among_what_is_wrong(self) -> None:
+        said = "acme's balance is low: 0.00 EUR. Tell the customer: when it is used up, messages are refused"
+        self.assertNotIn(said, self.ask("GET", "/status")[1]["troubles"])
+        account = Account(prices="retail", prepaid=True, low_balance="5")
+        self.daemon.flow.charging.replace({"acme": account}, {"retail": RETAIL})
+        self.assertIn(said, self.ask("GET", "/status")[1]["troubles"])
+        self.top_up(amount="5")
+        self.assertNotIn("balance", "".join(self.ask("GET", "/status")[1]["troubles"]))
 
 
 class BalancePageTests(SiteTestCase):

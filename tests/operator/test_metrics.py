@@ -23,7 +23,7 @@ from relay.values.messages import Outcome, Verdict
 from relay.values.smpp_constants import ESME_RINVPASWD, ESME_RINVSYSID
 from relay.values.states import DELIVERED, SKIPPED, UNDELIVERABLE
 from tests.operator.operated import OperatedDaemon
-from tests.operator.test_cluster_place import WORKS, Member
+from tests.operator.test_cluster_place import STANDS_BY, WORKS, Member
 from tests.stores import receipt
 
 ETC = Path(__file__).resolve().parents[2] / "etc"
@@ -75,7 +75,7 @@ class MetricsTests(SynchronousTestCase):
     def test_balances_and_what_is_left_of_quotas_are_shown_for_accounts_that_have_them(self) -> None:
         self.assertIsNone(self.value("relay_account_quota_left", account="acme"))
         accounts = {
-            "acme": Account(prices="retail", prepaid=True, quota=Quota(monthly=10)),
+            "acme": Account(prices="retail", prepaid=True, quota=Quota(monthly=10), low_balance="20"),
             "quiet": Account(prices="retail"),
         }
         tables = {"retail": PriceTable(currency="EUR", by_prefix={"": "1"})}
@@ -84,7 +84,13 @@ class MetricsTests(SynchronousTestCase):
         self.daemon.store.ledger.restore(AccountTotals("acme", today, 3, 3, {"EUR": 12_500_000}))
         self.assertEqual(12.5, self.value("relay_account_balance", account="acme", currency="EUR"))
         self.assertEqual(7, self.value("relay_account_quota_left", account="acme"))
-        self.assertIsNone(self.value("relay_account_balance", account="quiet", currency="EUR"))
+        self.assertEqual(20, self.value("relay_account_low_balance", account="acme", currency="EUR"))
+        for name in ("relay_account_balance", "relay_account_low_balance"):
+            self.assertIsNone(self.value(name, account="quiet", currency="EUR"))
+        self.daemon.membership = Member(STANDS_BY)
+        self.assertIsNone(self.value("relay_account_balance", account="acme", currency="EUR"))
+        self.daemon.membership = Member(WORKS)
+        self.assertEqual(12.5, self.value("relay_account_balance", account="acme", currency="EUR"))
 
     def test_ended_messages_are_counted_by_carrier_country_and_account(self) -> None:
         self.daemon.ended("tier1", "acme", "44", 5, 2, 1)
@@ -231,6 +237,8 @@ class ShippedRulesTests(SynchronousTestCase):
         daemon.ended("tier1", "acme", "44", 1, 1)
         daemon.avoid("tier1")
         daemon.tracing = Tracing(TracingSettings())
+        account = Account(prices="retail", prepaid=True, quota=Quota(monthly=10), low_balance="20")
+        daemon.flow.charging.replace({"acme": account}, {"retail": PriceTable(currency="EUR", by_prefix={"": "1"})})
         text = Metrics(daemon, daemon.clock.seconds).exposition().decode()
         self.labels: dict[str, set[str]] = {"up": {"instance", "job"}}
         for family in text_string_to_metric_families(text):
