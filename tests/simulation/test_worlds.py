@@ -101,6 +101,8 @@ class WorldTests(SynchronousTestCase):
         self.assertGreater(counts["notified"], counts["accepted"])
         if WORLDS >= 25:
             self.assertEqual([kind for kind in KINDS if not counts[kind]], [], "these faults never happened")
+            money = ("topped up", "no-credit", "quota-exceeded", "given back")
+            self.assertEqual([what for what in money if not counts[what]], [])
 
     def test_a_seed_plays_the_same_course_again(self) -> None:
         first, second = (play(7, plan(7))[0] for _ in range(2))

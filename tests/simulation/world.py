@@ -20,6 +20,7 @@ from relay.accounts.accounts import Accounts
 from relay.app.daemon import Collaborators, Daemon
 from relay.app.reload import Reloader
 from relay.carriers.link import CarrierLink
+from relay.charging.charging import Charging
 from relay.config.config_entries import LoadedConfig
 from relay.config.model import (
     Account,
@@ -47,7 +48,7 @@ from relay.store.table.entry_values import GOES_ON
 from relay.store.table.unsubmitted import unsubmitted_parts
 from relay.values import smpp_constants as c
 from relay.values.ids import id_text, parse_id
-from relay.values.messages import Message, Replacement, Submission
+from relay.values.messages import Message, Refused, Replacement, Submission
 from relay.values.secret import Secret
 from relay.values.states import DELIVERED, UNKNOWN
 from relay.webhooks.answer import Answer
@@ -55,6 +56,7 @@ from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.webhook_sender import Webhooks
 from tests.fakes import FastEsme, ReceiptSeen
 from tests.simulated_disk import SimulatedDisk
+from tests.simulation.purse import Purse
 from tests.simulation.reactor import Network, ProcessReactor, Time
 
 HOUR = 3600.0
@@ -157,6 +159,9 @@ class World:
         #: When messages from HTTP, and those that were replaced, are to be sent; 0: at once.
         self.send_at: dict[bytes, float] = {}
         self.failover = _failover(seed)
+        self.purse = Purse(seed, self.counts)
+        #: How many SMS each message has that was accepted.
+        self.sms: dict[str, int] = {}
         self.ports = CARRIER_PORTS if self.failover is None else {**CARRIER_PORTS, **SPARE_PORT}
         #: Parts on their way to another carrier that stood in no queue at the latest checks, and since when.
         self.missing: dict[tuple[bytes, int, int], float] = {}
@@ -244,13 +249,19 @@ class World:
             journal=Journal(segment_bytes=65_536, segment_seconds=4 * HOUR, text_hours=12.0),
             limits=Limits(finished_hours=10_000.0),
             accounts={
-                "smpp": Account(smpp=AccountSmpp(system_id="smpp", password=Secret("secret"))),
-                "hook": Account(notification_url=f"http://customer.example/hook/{self.url_version}"),
+                "smpp": Account(
+                    smpp=AccountSmpp(system_id="smpp", password=Secret("secret")), **self.purse.settings("smpp")
+                ),
+                "hook": Account(
+                    notification_url=f"http://customer.example/hook/{self.url_version}", **self.purse.settings("hook")
+                ),
                 "both": Account(
                     smpp=AccountSmpp(system_id="both", password=Secret("secret")),
                     notification_url=f"http://customer.example/both/{self.url_version}",
+                    **self.purse.settings("both"),
                 ),
             },
+            prices=self.purse.tables(),
             carriers=carriers,
             routes=[Route(carriers=[*names], failover=self.failover)],
         )
@@ -280,6 +291,7 @@ class World:
             clock=reactor,
             random_bytes=self.random.randbytes,
             validity_seconds=config.validity_seconds,
+            charging=Charging(config.accounts, config.prices),
         )
         delivery = WebhookDelivery(store, accounts, SimulatedWeb(self, process), reactor)
         webhooks = Webhooks(store, accounts, delivery, reactor, self.random.random)
@@ -357,12 +369,14 @@ class World:
             self.counts[fault.kind] += 1
             self._check_owed()
             self._check_on_the_way()
+            self._check_money()
             self._do(fault)
             self._check_bounds()
         self.with_slow = True
         self._reload()
         self.time.run_until(self.time.seconds() + 21 * HOUR)
         self.time.run_until(self.time.seconds() + DRAIN_SECONDS)
+        self._end_top_ups()
         self._check()
 
     def say(self, what: str) -> None:
@@ -510,6 +524,7 @@ class World:
 
     def _submit(self) -> None:
         count = self.random.choice([1, 3, 40])
+        self._top_up()
         self.customer.submit(count)
         if self.ready and not self.relay_process.dead:
             if self.accepted:
@@ -522,6 +537,21 @@ class World:
                 lambda failure: self.failures.append(failure.getTraceback())
             )
 
+    def _top_up(self) -> None:
+        """What the operator does. A relay that is down or can't write takes no top-up."""
+        if self.ready and not self.relay_process.dead:
+            topping_up = self.purse.top_up(self.daemon.store, self.relay_process, self.time.seconds())
+            Deferred.fromCoroutine(topping_up).addErrback(lambda failure: self.failures.append(failure.getTraceback()))
+
+    def _end_top_ups(self) -> None:
+        """The operator repeats the top-ups that were not answered, until they are."""
+        for _ in range(100):
+            if self.purse.all_answered:
+                return
+            self._top_up()
+            self.time.run_until(self.time.seconds() + 1)
+        self.failures.append("a top-up is not answered")
+
     async def _post(self, account: str, count: int) -> None:
         """What the HTTP edge does with an array of messages."""
         process, flow = self.relay_process, self.daemon.flow
@@ -531,6 +561,7 @@ class World:
         submission = Submission(ADDRESSES, (body,) * parts, interface="http", scheduled_seconds=later)
         prepared = flow.prepare(account, [submission] * count)
         messages = [message for message in prepared if isinstance(message, Message)]
+        self.counts.update([refused.kind for refused in prepared if isinstance(refused, Refused) and refused.kind])
         try:
             await flow.accept(messages)
         except StoreUnavailable:
@@ -539,7 +570,7 @@ class World:
         if process.dead:
             return
         for message in messages:
-            self.accept(id_text(message.id), ("webhook",))
+            self.accept(id_text(message.id), ("webhook",), parts)
             self.send_at[message.id] = message.scheduled_at
         flow.dispatch(messages)
 
@@ -566,9 +597,10 @@ class World:
         except StoreUnavailable:
             self.counts["refused"] += 1
 
-    def accept(self, message_id: str, channels: tuple[str, ...]) -> None:
+    def accept(self, message_id: str, channels: tuple[str, ...], sms: int = 1) -> None:
         """The customer has been told that the relay has this message."""
         self.accepted[message_id] = channels
+        self.sms[message_id] = sms
         self.counts["accepted"] += 1
 
     def hear(self, channel: str, message_id: str, status: str) -> None:
@@ -605,6 +637,11 @@ class World:
             elif view.final:
                 lost = [channel for channel in missing if channel not in view.owed]
                 self.failures += [f"{message_id} has ended and {channel} is owed nothing: {view}" for channel in lost]
+
+    def _check_money(self) -> None:
+        """No charge is lost, doubled, or given back without a cause, and nobody owes anything: at every instant."""
+        if self.ready and not self.relay_process.dead and not self.daemon.not_ready:
+            self.failures += self.purse.problems(self.daemon.store, self.sms)
 
     def _check_on_the_way(self) -> None:
         """What no carrier has taken stands in a queue, or has been written and waits for its answer.
@@ -671,6 +708,9 @@ class World:
 
     def _check(self) -> None:
         self._check_rounds()
+        self._check_money()
+        self.failures += self.purse.problems_at_end(self.daemon.store)
+        self.purse.count_refunds(self.daemon.store)
         self.counts["carriers asked"] += sum(carrier.counters.queried for carrier in self.carriers.values())
         problems = list(self.failures)
         if not self.ready or self.relay_process.dead:
@@ -693,9 +733,14 @@ class World:
         looking.addCallback(found.append)
         return found[0] if found else None
 
+    def _money(self) -> list[object]:
+        store: Any = self.daemon.store
+        return [(store.account_use(name), store.top_ups(name)) for name in self.config().accounts]
+
     def _compare_with_replay(self) -> list[str]:
         """The table, and what a fresh process makes of the journal."""
         before = {message_id: self._view(message_id) for message_id in self.accepted}
+        money = self._money()
         stopped: list[object] = []
         self.daemon.stopService().addBoth(stopped.append)
         self.time.run_until(self.time.seconds() + 60)
@@ -707,6 +752,8 @@ class World:
         if not self.ready:
             return [f"the last start did not end: {self.daemon.not_ready}"]
         after = {message_id: self._view(message_id) for message_id in self.accepted}
+        if self._money() != money:
+            return [f"the balances are not what they were:\n  {money}\n  {self._money()}"]
         return [
             f"{message_id} is not what it was:\n  {before[message_id]}\n  {after[message_id]}"
             for message_id in self.accepted
