@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from relay.accounts.accounts import Accounts
 from relay.app.sd_notify import SystemdNotifier
+from relay.app.tag_checks import unknown_tags
 from relay.app.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoint, server_endpoint
 from relay.carriers.api_binds import api_binds
 from relay.carriers.api_receipts import ApiReceiptReader, ApiReceiptTaker
@@ -293,6 +294,8 @@ class Daemon(Service):
         self.housekeeping.start()
         self.rereading.begin(self.links, at_start=True)
         self.stale_names.look()
+        for note in unknown_tags(config, self.flow.routes.lists):
+            self.log.warn("route_tag_unknown: {note}", note=note)
         self.not_ready = ""
         self.log.info(
             "relay_ready: taking messages; {resumed} parts from the journal wait for a carrier", resumed=resumed

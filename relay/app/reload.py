@@ -26,6 +26,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from relay.accounts.accounts import Accounts
+from relay.app.tag_checks import unknown_tags
 from relay.app.tls import ServerCertificate
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
@@ -191,6 +192,8 @@ class Reloader:
         self._exchange(taken_up(old, new), links, lists)
         daemon.places = loaded.places
         self._say(found)
+        for note in unknown_tags(daemon.config, lists):
+            self.log.warn("route_tag_unknown: {note}", note=note)
         for name, link in removed.items():
             daemon.draining_carriers.begin(name, link)
         # `drain_hours` may have changed.

@@ -11,6 +11,7 @@ from relay.app.config_checks import advice
 from relay.app.config_file import load_file, main_of, start_checks
 from relay.app.list_files import ListsCheck
 from relay.app.load_config import Check, ConfigError
+from relay.app.tag_checks import unknown_tags
 from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.config_entries import LoadedConfig
 
@@ -81,11 +82,13 @@ def checked(text: str, name: str) -> Checked:
 
 def _checked(read: Callable[[Iterable[Check]], LoadedConfig]) -> Checked:
     """Reads a configuration with the checks of a start."""
+    lists = ListsCheck()
     try:
-        loaded = read([*start_checks(MemoryReactorClock()), ListsCheck()])
+        loaded = read([*start_checks(MemoryReactorClock()), lists])
     except ConfigError as error:
         return Checked(list(error.problems))
-    return Checked([], advice(loaded.config), _summary(loaded))
+    notes = [*advice(loaded.config), *unknown_tags(loaded.config, lists.lists)]
+    return Checked([], notes, _summary(loaded))
 
 
 def _summary(loaded: LoadedConfig) -> str:

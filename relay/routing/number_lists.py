@@ -39,6 +39,11 @@ class NumberList:
     def __len__(self) -> int:
         return sum(map(len, self._numbers.values()))
 
+    @property
+    def tags(self) -> Sequence[str]:
+        """The tags that its lines may give; "" is among them, for lines without a tag."""
+        return self._tags
+
     def find(self, number: str) -> str | None:
         """Returns the tag of the longest entry with which the number begins.
 
@@ -136,6 +141,10 @@ class NumberLists:
         digits = _digits(number)
         found = [(one.name, one.numbers.find(digits)) for one in self._tagging if digits]
         return [tag or name for name, tag in found if tag is not None]
+
+    def given_tags(self) -> frozenset[str]:
+        """Returns all tags that a number may have."""
+        return frozenset(tag or one.name for one in self._tagging for tag in one.numbers.tags)
 
 
 def _digits(number: bytes) -> str:

@@ -155,6 +155,14 @@ class CheckTests(CommandLineTestCase):
         self.assertEqual(done.returncode, 0)
         self.assertIn("note: accounts: there are none", done.stderr)
 
+    def test_check_names_a_route_whose_tag_no_line_of_the_lists_gives(self) -> None:
+        numbers = self.file("4477009001,north\n", "ported.csv")
+        lists = f"lists: {{ported: {{file: {numbers}, tag_column: 2}}}}\n"
+        done = self.relay("check", self.file(lists + ROUTED.replace("account: acme,", "tag: nroth,")))
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("note: routes[1].tag: no line of the lists gives the tag 'nroth' now", done.stderr)
+        self.assertIn("did you mean 'north'?", done.stderr)
+
     def test_check_prints_json_on_request(self) -> None:
         file = self.file("journal: {sync: x}")
         done = self.relay("check", "--json", file)

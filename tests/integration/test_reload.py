@@ -46,6 +46,22 @@ class ReloadTests(ReloadTestCase):
         )
         await self.started.carrier_bound(self.simulator_port)
 
+    async def test_a_route_whose_tag_no_list_gives_is_named_at_the_start_and_after_a_reload(self) -> None:
+        numbers = self.directory / "ported.csv"
+        numbers.write_text("4477009001,north\n")
+        await self.start(lists={"ported": {"file": str(numbers), "tag_column": "2"}})
+        self.assertEqual(0, self.count(self.started, "route_tag_unknown"))
+        await self.taken(self.started, routes=[{"carriers": ["tier1"]}, {"tag": "nroth", "carriers": ["tier1"]}])
+        said = "routes[1].tag: no line of the lists gives the tag 'nroth' now; did you mean 'north'?"
+        await until("it is named", lambda: f"route_tag_unknown: {said}" in self.started.log())
+        numbers.write_text("4477009001,nroth\n")
+        await self.taken(self.started, lists={"ported": {"file": str(numbers), "tag_column": 2}})
+        self.assertEqual(1, self.count(self.started, "route_tag_unknown"))
+        numbers.write_text("4477009001,south\n")
+        await self.started.stop()
+        await self.started.start()
+        self.assertEqual(2, self.count(self.started, "route_tag_unknown"))
+
     async def test_a_new_account_may_bind_and_a_removed_one_is_unbound(self) -> None:
         await self.start()
         esme = await self.esme(self.started.smpp_port)
