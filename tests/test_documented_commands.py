@@ -76,6 +76,10 @@ RUN_ELSEWHERE = {
         "relay journal --repair": "named in a sentence; journal.md has it whole",
     },
     "docs/decision-service.md": {"python -m relay route --tag gold": "tests.routing.test_explanation"},
+    "docs/http-carriers.md": {
+        "relay simulate --api": "named in a sentence; tests.integration.test_http_carriers runs it",
+        "python -m relay simulate --api *": "tests.integration.test_http_carriers",
+    },
     "docs/history.md": {
         "python -m relay find": "named in a sentence; tests.integration.test_history runs it",
         "python -m relay find *": "tests.integration.test_history",
@@ -86,6 +90,7 @@ RUN_ELSEWHERE = {
         "python -m relay route": "named in a sentence; tests.cli.test_cli runs it",
         "python -m relay route --config *": "tests.cli.test_cli",
         "python -m relay route --account *": "tests.integration.test_operator_commands",
+        "relay simulate --api twilio": "named in a sentence; tests.integration.test_http_carriers runs it",
         "python -m relay dialect --orphans": "tests.integration.test_operator_commands",
         "python -m relay dialect --dismiss CARRIER": "tests.integration.test_operator_commands",
         "printf *": "tests.test_carriers_page",

@@ -27,8 +27,9 @@ PLACEHOLDERS: Final = (
 )  # fmt: skip
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
 _LONGEST_ID: Final = 64
-_LONGEST_VALIDITY_SECONDS: Final = 172_800
+#: For carriers whose API says nothing else.
 _SHORTEST_VALIDITY_SECONDS: Final = 1
+_LONGEST_VALIDITY_SECONDS: Final = 172_800
 _STATUS_NUMBERS: Final = c.status_numbers()
 
 
@@ -95,6 +96,10 @@ class ApiAdapter:
             _check_placeholders(key, getattr(api, key) or "")
         for header, value in (api.headers or {}).items():
             _check_placeholders(f"headers.{header}", value)
+        self._shortest_seconds = api.shortest_validity_seconds or _SHORTEST_VALIDITY_SECONDS
+        self._longest_seconds = api.longest_validity_seconds or _LONGEST_VALIDITY_SECONDS
+        if self._shortest_seconds > self._longest_seconds:
+            raise ValueError(f"longest_validity_seconds: expected at least {self._shortest_seconds}, the shortest one")
         self._codes: dict[str, int] = {}
         for code, status in (api.errors or {}).items():
             if status not in _STATUS_NUMBERS or not _STATUS_NUMBERS[status]:
@@ -167,7 +172,7 @@ class ApiAdapter:
         return c.ESME_ROK, message_id.encode()
 
     def _values(self, part: RawPart, name: str, validity_seconds: float) -> Mapping[str, str]:
-        seconds = int(min(max(validity_seconds, _SHORTEST_VALIDITY_SECONDS), _LONGEST_VALIDITY_SECONDS))
+        seconds = int(min(max(validity_seconds, self._shortest_seconds), self._longest_seconds))
         text = part.text or ""
         digits = part.to.removeprefix("+")
         return {

@@ -45,7 +45,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "dialect": ("relay.cli.dialect_command", "find the settings for a carrier's ids and receipts"),
     "send": ("relay.cli.send_message", "submit a message and wait for its notification"),
     "listen": ("relay.cli.listen_command", "show the notifications of an account as they happen"),
-    "simulate": ("relay.cli.simulate", "run a simulated SMPP carrier for tests"),
+    "simulate": ("relay.cli.simulate", "run a simulated carrier for tests, over SMPP or HTTP"),
     "journal": ("relay.cli.journal_files", "print a journal as JSON lines, or repair a damaged one"),
     "history": ("relay.cli.history_command", "take a phone number out of the history and the message records"),
     "password": ("relay.cli.password_command", "print the hash of a password, for admin.users"),

@@ -1,4 +1,4 @@
-"""`python -m relay simulate`: runs the simulated carrier as a process of its own.
+"""`python -m relay simulate`: runs a simulated carrier as a process of its own, over SMPP or with an HTTP API.
 
 The options are the keys of `carriers.NAME.simulator` in the configuration file, with dashes for underscores.
 """
@@ -6,25 +6,30 @@ The options are the keys of `carriers.NAME.simulator` in the configuration file,
 import argparse
 import random
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IProtocolFactory
 
 from relay.cli.command_parser import CommandParser, command_parser
 from relay.config.model import Simulator
+from relay.simulator.simulated_api import ReceiptPoster, SimulatedApi, api_site, check_api_settings
 from relay.simulator.simulated_carrier import SimulatedCarrier
+from relay.simulator.vendor_apis import VENDORS, Telnyx
 
 
 def make_parser() -> CommandParser:
     """Makes the parser of the command's options."""
     parser = command_parser(
         "simulate",
-        "An SMPP carrier for tests: accepts every login and every number, and sends delivery receipts.",
+        "A carrier for tests: accepts every login and every number, and sends delivery receipts. It speaks SMPP, or "
+        "the HTTP API of a known carrier.",
         _EPILOG,
     )
+    parser.add_argument("--api", choices=VENDORS, help="speak the HTTP API of this carrier (kind: api) instead of SMPP")
     parser.set_defaults(listen="tcp:2776:interface=127.0.0.1")
     for field in msgspec.structs.fields(Simulator):
         default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
@@ -45,30 +50,45 @@ def make_parser() -> CommandParser:
     return parser
 
 
-def parse_arguments(arguments: Sequence[str]) -> Simulator:
-    """Reads the settings in the command line.
+class Simulated(NamedTuple):
+    """What the command line asks for.
+
+    :ivar api: the preset of the HTTP API; None: it speaks SMPP.
+    """
+
+    settings: Simulator
+    api: str | None
+
+
+def parse_arguments(arguments: Sequence[str]) -> Simulated:
+    """Reads the command line.
 
     If a value is wrong, exits with status 2 and a line on standard error, as argparse does.
     """
     parser = make_parser()
     values = vars(parser.parse_args(arguments))
+    api: str | None = values.pop("api")
     try:
         settings = msgspec.convert(values, Simulator, strict=False)
         # It is made only because it checks the states. If one is wrong, the command must end before it listens.
-        SimulatedCarrier(settings, task.Clock(), random.Random(settings.seed))
+        if api is None:
+            SimulatedCarrier(settings, task.Clock(), random.Random(settings.seed))
+        else:
+            check_api_settings(api, settings)
     except msgspec.ValidationError as error:
         # Turns "Expected `float` <= 1.0 - at `$.throttle_share`" into words of the command line.
         what, _, where = str(error).partition(" - at `$.")
         parser.error(f"--{where.rstrip('`').replace('_', '-')}: {what.replace('`', '')}")
     except ValueError as error:
         parser.error(f"--{error}")
-    return settings
+    return Simulated(settings, api)
 
 
 _EPILOG = """\
 examples:
   python -m relay simulate --receipt-delay-seconds 3 --states DELIVRD=0.9,UNDELIV=0.1
   python -m relay simulate --response-id hex --receipt-id decimal
+  python -m relay simulate --api twilio --listen tcp:8090:interface=127.0.0.1 --states DELIVRD=0.9,UNDELIV=0.1
 
 It runs until Ctrl-C or SIGTERM, and then prints a line of counts. docs/simulator.md says more.
 
@@ -85,33 +105,42 @@ def main(arguments: Sequence[str]) -> None:
     Prints `listening on HOST:PORT` when it listens, and a line of counts at the end. Raises SystemExit at the end, with
     1 if it could not listen.
     """
-    settings = parse_arguments(arguments)
-    task.react(_simulate, (settings,))
+    task.react(_simulate, (parse_arguments(arguments),))
 
 
-async def _run(reactor: Any, settings: Simulator) -> None:
-    carrier = SimulatedCarrier(settings, reactor, random.Random(settings.seed))
+async def _run(reactor: Any, simulated: Simulated) -> None:
+    settings, randomness = simulated.settings, random.Random(simulated.settings.seed)
+    carrier: SimulatedCarrier | SimulatedApi
+    if simulated.api is None:
+        carrier = SimulatedCarrier(settings, reactor, randomness)
+        factory: IProtocolFactory = carrier.factory
+    else:
+        carrier = SimulatedApi(simulated.api, settings, reactor, randomness, ReceiptPoster(reactor).post)
+        factory = api_site(carrier)
     try:
-        port = await serverFromString(reactor, settings.listen).listen(carrier.factory)
+        port = await serverFromString(reactor, settings.listen).listen(factory)
     except Exception as error:
         raise SystemExit(f"--listen {settings.listen}: {error}") from None
 
-    def stopping() -> None:
+    def stopping() -> "Deferred[None] | None":
         print(carrier.counters, flush=True)
-        carrier.stop()
+        stopped = carrier.stop()
+        return None if stopped is None else Deferred.fromCoroutine(stopped)
 
     reactor.addSystemEventTrigger("before", "shutdown", stopping)
     # This is printed only when the reactor runs and handles signals, because the reader may send a signal at once.
     running: Deferred[None] = Deferred()
     reactor.callWhenRunning(running.callback, None)
     await running
+    if isinstance(carrier, SimulatedApi) and isinstance(carrier.vendor, Telnyx):
+        print(f"signing_secret: {carrier.vendor.public_key}", flush=True)
     address = port.getHost()
     print(f"listening on {address.host}:{address.port}", flush=True)
     await Deferred()
 
 
-def _simulate(reactor: Any, settings: Simulator) -> Deferred[None]:
-    return Deferred.fromCoroutine(_run(reactor, settings))
+def _simulate(reactor: Any, simulated: Simulated) -> Deferred[None]:
+    return Deferred.fromCoroutine(_run(reactor, simulated))
 
 
 def _plain(kind: Any) -> Any:

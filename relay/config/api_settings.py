@@ -12,6 +12,10 @@ def _text(description: str) -> Meta:
     return Meta(description=description)
 
 
+#: How long a message is valid, as a carrier's API may limit it.
+ValiditySeconds = Annotated[int, Meta(ge=1)]
+
+
 class ApiReceipts(ConfigStruct, frozen=True):
     """How receipts come back: POSTs or GETs to `/carriers/NAME/receipts`, as JSON, a form, or a query."""
 
@@ -68,4 +72,8 @@ class Api(ConfigStruct, frozen=True):
         dict[str, str] | None,
         _text("What error codes and HTTP statuses mean, as SMPP statuses: `{429: ESME_RTHROTTLED}`."),
     ] = None
+    shortest_validity_seconds: Annotated[ValiditySeconds | None, _text("A shorter validity is sent as this one.")] = (
+        None
+    )
+    longest_validity_seconds: Annotated[ValiditySeconds | None, _text("A longer validity is sent as this one.")] = None
     receipts: ApiReceipts = msgspec.field(default_factory=ApiReceipts)

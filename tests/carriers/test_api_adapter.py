@@ -64,6 +64,12 @@ class TwilioTests(SynchronousTestCase):
             },
         )
 
+    def test_a_validity_is_no_longer_than_twilio_allows(self) -> None:
+        # twilio.com/docs/api/errors/21624: integers between 1 and 36,000.
+        request = adapter("twilio").request(HELLO, "id", 172_800.0)
+        assert request is not None
+        self.assertEqual("36000", form(request)["ValidityPeriod"])
+
     def test_the_answer_has_the_id_or_a_code(self) -> None:
         api = adapter("twilio")
         created = b'{"account_sid": "AC123", "error_code": null, "sid": "SMXX", "status": "queued", "to": "+1"}'
@@ -98,6 +104,12 @@ class VonageTests(SynchronousTestCase):
         )
         unicode = requested("vonage", HELLO._replace(text="привет", data_coding=8))
         self.assertEqual((form(unicode)["type"], form(unicode)["text"]), ("unicode", "привет"))
+
+    def test_a_validity_is_no_shorter_than_vonage_allows(self) -> None:
+        # developer.vonage.com/en/api/sms: ttl from 20000 to 604800000.
+        request = adapter("vonage").request(HELLO, "id", 0.5)
+        assert request is not None
+        self.assertEqual("20000", form(request)["ttl"])
 
     def test_octets_go_as_binary(self) -> None:
         part = RawPart("+447700900123", "ACME", None, 4, b"\x05\0\x03\x01\x02\x01", b"\x01\x02")
@@ -234,6 +246,7 @@ class AnyApiTests(SynchronousTestCase):
             ({"path": "/{nobody}"}, "path"),
             ({"headers": {"X": "{nobody}"}}, "headers.X"),
             ({"errors": {"1": "ESME_WRONG"}}, "errors.1"),
+            ({"shortest_validity_seconds": 60, "longest_validity_seconds": 59}, "longest_validity_seconds"),
         ):
             error = self.assertRaises(ValueError, adapter, "json", api=api)
             self.assertTrue(str(error).startswith(f"{key}: "), error)

@@ -19,7 +19,7 @@ class CommandLine(SynchronousTestCase):
         return errors.getvalue().strip().splitlines()[-1].partition("error: ")[2]
 
     def test_without_options_it_does_what_the_configuration_would_do_by_default(self) -> None:
-        self.assertEqual(parse_arguments([]), Simulator(listen="tcp:2776:interface=127.0.0.1"))
+        self.assertEqual(parse_arguments([]).settings, Simulator(listen="tcp:2776:interface=127.0.0.1"))
 
     def test_every_setting_of_the_configuration_has_its_option(self) -> None:
         command = (
@@ -27,7 +27,7 @@ class CommandLine(SynchronousTestCase):
             " --receipt-id hex --throttle-share 0.1 --reject-share 0.2 --tlv-only --receipt-first --duplicate-share 0.3"
             " --drop-share 0.4 --silent-share 0.5 --intermediate"
         )
-        settings = parse_arguments(command.split())
+        settings = parse_arguments(command.split()).settings
         expected = Simulator(
             listen="tcp:0",
             seed=7,
@@ -53,3 +53,13 @@ class CommandLine(SynchronousTestCase):
         )
         self.assertIn("expected STATE=SHARE", self.refusal("--states", "DELIVRD=much"))
         self.assertIn("--receipt-id", self.refusal("--receipt-id", "octal"))
+
+    def test_an_http_api_is_played_on_request_and_has_no_settings_of_smpp(self) -> None:
+        simulated = parse_arguments(["--api", "twilio", "--states", "DELIVRD=0.9,UNDELIV=0.1"])
+        self.assertEqual(("twilio", {"DELIVRD": 0.9, "UNDELIV": 0.1}), (simulated.api, simulated.settings.states))
+        self.assertIsNone(parse_arguments([]).api)
+        self.assertEqual(
+            "--response-id: it is for SMPP only; leave it out", self.refusal("--api", "twilio", "--response-id", "hex")
+        )
+        self.assertIn("--states: twilio can't say EXPIRED", self.refusal("--api", "twilio", "--states", "EXPIRED=1"))
+        self.assertIn("--api", self.refusal("--api", "nobody"))
