@@ -26,6 +26,7 @@ from relay.store.api import (
 from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
+from relay.values.inbound_lists import InboundListed, InboundWanted
 from relay.values.messages import (
     AmbiguousReceipt,
     AtCarrier,
@@ -280,6 +281,9 @@ class LateStore:
 
     def inbound_feed(self, account: str, after: int, limit: int) -> "Deferred[Sequence[MessageView]]":
         return self._late(self.inner.inbound_feed(account, after, limit))
+
+    def latest_inbound(self, account: str, wanted: InboundWanted, limit: int) -> "Deferred[Sequence[InboundListed]]":
+        return self._late(self.inner.latest_inbound(account, wanted, limit))
 
     def repeated(self, account: str, key: str) -> "Deferred[Idempotency | None]":
         return self._late(self.inner.repeated(account, key))

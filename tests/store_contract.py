@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.config import model
 from relay.store.api import AcceptedBefore, Idempotency, Store, StoreFull
 from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
+from relay.values.inbound_lists import InboundWanted
 from relay.values.messages import (
     AmbiguousReceipt,
     Attempt,
@@ -1097,6 +1098,33 @@ class StoreContract(StoreCase):
             self.assertEqual([n.inbound.octets for n in self.claimed(SMPP) if n.inbound], [b"hello"])
             # What an account gets over SMPP alone has no URL to be sent to again.
             self.assertEqual(self.result(self.store.notify_again("plain", [message_id(2)], NOW)).messages, 0)
+            self.after_restart()
+
+    def test_the_latest_messages_from_handsets_are_found_by_carrier_number_and_state_of_delivery(self) -> None:
+        other = numbers_in(b"447700900999", b"12345")
+        self.result(self.store.receive([self.inbound(1), self.inbound(2, carrier="tier2", addresses=other)]))
+        self.result(self.store.receive([self.inbound(3), self.inbound(4, webhook=False, smpp=True)]))
+        self.result(self.store.receive([self.inbound(5, account="plain", webhook=False, smpp=True)]))
+        self.result(self.store.accept([message(6, "hooked")]))
+        claimed = {n.inbound.id: n for n in self.claimed(self.FROM_HANDSETS) if n.inbound is not None}
+        self.settle([claimed[message_id(1)]], Verdict.DELIVERED)
+        self.settle([claimed[message_id(2)]], Verdict.GIVEN_UP)
+        self.store.release([claimed[message_id(3)]])
+
+        def latest(limit: int = 10, **wanted: Any) -> list[Any]:
+            found = self.result(self.store.latest_inbound("hooked", InboundWanted(**wanted), limit))
+            return [(self.numbers([each.view])[0], each.delivery) for each in found]
+
+        for _ in range(2):
+            self.assertEqual([(4, "waiting"), (3, "waiting"), (2, "failed"), (1, "delivered")], latest())
+            self.assertEqual([(2, "failed")], latest(carrier="tier2"))
+            self.assertEqual([(2, "failed")], latest(number="900999"))
+            self.assertEqual([(4, "waiting"), (3, "waiting")], latest(delivery="waiting"))
+            self.assertEqual([(1, "delivered")], latest(delivery="delivered"))
+            self.assertEqual([(4, "waiting")], latest(1))
+            found = self.result(self.store.latest_inbound("hooked", InboundWanted(), 2))
+            self.assertEqual([(2, "failed"), (1, "delivered")], latest(before=found[1].view.inbound.cursor))
+            self.assertEqual([], self.result(self.store.latest_inbound("nobody", InboundWanted(), 10)))
             self.after_restart()
 
     def test_parts_from_handsets_are_kept_until_the_message_is_received(self) -> None:

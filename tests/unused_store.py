@@ -17,6 +17,7 @@ from relay.store.api import (
 from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
+from relay.values.inbound_lists import InboundListed, InboundWanted
 from relay.values.messages import (
     AmbiguousReceipt,
     AtCarrier,
@@ -216,6 +217,9 @@ class UnusedStore(Store):
 
     def inbound_feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[MessageView]]:
         _unexpected("inbound_feed")
+
+    def latest_inbound(self, account: str, wanted: InboundWanted, limit: int) -> Awaitable[Sequence[InboundListed]]:
+        _unexpected("latest_inbound")
 
     def repeated(self, account: str, key: str) -> Awaitable[Idempotency | None]:
         _unexpected("repeated")

@@ -1,10 +1,11 @@
-"""What the admin listener answers to actions, in JSON."""
+"""What the admin listener answers to actions and searches, in JSON."""
 
 from collections.abc import Awaitable
 from typing import Final
 
 import msgspec
 
+from relay.history.query_text import QueryProblem
 from relay.operator.admin_site import AdminRequest, Reply, json_reply
 from relay.operator.refusal import Refusal
 from relay.store.api import StoreUnavailable
@@ -38,6 +39,16 @@ async def answered(doing: Awaitable[object]) -> Reply:
         return json_reply({"error": str(problem)}, problem.status)
     except StoreUnavailable as problem:
         return json_reply({"error": f"it can't be recorded: {problem.reason}"}, 503)
+
+
+async def answered_search(searching: Awaitable[object]) -> Reply:
+    """Awaits a search, and makes the answer of what it found, or of what is wrong with its parameters."""
+    try:
+        return json_reply(await searching)
+    except QueryProblem as problem:
+        return json_reply({"error": str(problem)}, 422)
+    except StoreUnavailable as problem:
+        return json_reply({"error": problem.reason}, 503)
 
 
 def reason_of(request: AdminRequest) -> str:

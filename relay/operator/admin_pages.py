@@ -16,12 +16,11 @@ from relay.account_pages.history_stats import HistoryStats
 from relay.account_pages.static_files import STATIC, static_file
 from relay.config.changes import ReloadResult
 from relay.history.message_lists import MessageLists
-from relay.history.query_text import QueryProblem
 from relay.http.forwarded import TrustedProxies
 from relay.http.login_limits import LoginLimits
 from relay.http.site import NO_PROXIES, ApiSite
 from relay.operator import page_files
-from relay.operator.action_answers import Done, answered, reason_of
+from relay.operator.action_answers import Done, answered, answered_search, reason_of
 from relay.operator.actions import Operated, OperatorActions, ReplayRequest
 from relay.operator.admin_site import (
     MOST_FAILED_LOGINS,
@@ -37,6 +36,7 @@ from relay.operator.balances import BalanceReport, ToppedUpReport, TopUpRequest,
 from relay.operator.entry_api import EntryApi
 from relay.operator.entry_requests import EditsEntries
 from relay.operator.health import readiness
+from relay.operator.inbound_search import InboundSearch
 from relay.operator.message_search import MessageSearch
 from relay.operator.metrics import CONTENT_TYPE, Metrics
 from relay.operator.operator_logins import Actor, InThread, OperatorLogins
@@ -52,7 +52,6 @@ from relay.operator.trace_calls import TraceCalls
 from relay.operator.trace_lines import TraceView
 from relay.routing.explanation import Explanation, explain
 from relay.runtime.fair_turns import FairTurns
-from relay.store.api import StoreUnavailable
 from relay.text.compose import InvalidText
 from relay.values.instants import instant_of
 
@@ -99,8 +98,11 @@ class AdminPages:
         self._traces = TraceCalls(actions)
         store = daemon.flow.store
         self._search = MessageSearch(store, daemon.lists, lambda: daemon.config.accounts, observer.seconds)
+        self._inbound = InboundSearch(store, lambda: daemon.config.accounts, observer.seconds)
         self._entries = EntryApi(lambda: daemon.config.admin, lambda: daemon.editor, actions)
-        self._site = OperatorSite(daemon, observer, actions, self._search, self.explain, outcomes, token_urlsafe)
+        self._site = OperatorSite(
+            daemon, observer, actions, self._search, self._inbound, self.explain, outcomes, token_urlsafe
+        )
 
     def pages(self) -> dict[tuple[str, str], Page]:
         """The pages, by method and first element of the path."""
@@ -115,6 +117,7 @@ class AdminPages:
             ("GET", "health"): self.health,
             ("GET", "status"): self.status,
             ("GET", "messages"): self.messages,
+            ("GET", "inbound"): self.inbound,
             ("GET", "route"): self.route,
             ("GET", "receipts"): self.receipts,
             ("GET", "audit"): self.audit,
@@ -159,12 +162,17 @@ class AdminPages:
         with other parameters searches them, see `relay.history.query_text`; `find` takes any of them as text."""
         wanted = request.query.get("id", "").strip()
         if not wanted or len(request.query) > 1:
-            return await _answered_search(self._find(request))
+            return await answered_search(self._find(request))
         return json_reply([time_line(view) for view in await self._search.with_id(wanted)])
 
     async def _find(self, request: AdminRequest) -> FoundMessages:
         found = await self._search.find(request.query)
         return FoundMessages([time_line(view) for view in found.messages], found.next, found.complete)
+
+    async def inbound(self, request: AdminRequest) -> Reply:
+        """/inbound[?account=NAME][&carrier=NAME][&number=DIGITS][&delivery=waiting][&before=PLACE][&limit=N]: messages
+        from handsets, newest first, without their texts."""
+        return await answered_search(self._inbound.find(request.query))
 
     def route(self, request: AdminRequest) -> Reply:
         """/route?account=NAME&from=SENDER&to=NUMBER[&tags=TAG,TAG][&at=TIME]: which carriers a message would go to, and
@@ -331,15 +339,6 @@ class AdminPages:
                     "the actions are /accounts/NAME/unbind, suspend, unsuspend, purge, trace, url-off, url-on, "
                     "replay and balance"
                 )
-
-
-async def _answered_search(searching: Awaitable[FoundMessages]) -> Reply:
-    try:
-        return json_reply(await searching)
-    except QueryProblem as problem:
-        return json_reply({"error": str(problem)}, 422)
-    except StoreUnavailable as problem:
-        return json_reply({"error": problem.reason}, 503)
 
 
 async def _purged(

@@ -20,6 +20,7 @@ NAVIGATION: Final = (
     ("/page/quality", "Quality"),
     ("/page/accounts", "Accounts"),
     ("/page/messages", "Messages"),
+    ("/page/inbound", "From handsets"),
     ("/page/receipts", "Receipts"),
     ("/page/traces", "Traces"),
     ("/page/configuration", "Configuration"),

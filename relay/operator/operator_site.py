@@ -20,6 +20,7 @@ from relay.history.query_text import QueryProblem
 from relay.operator import (
     account_views,
     carrier_views,
+    inbound_views,
     operator_messages,
     overview_views,
     quality_views,
@@ -32,6 +33,7 @@ from relay.operator.admin_site import AdminRequest, Reply
 from relay.operator.balances import statement_of
 from relay.operator.configuration_site import ConfigurationSite, ConfiguredDaemon
 from relay.operator.configuration_views import audit_page
+from relay.operator.inbound_search import InboundSearch
 from relay.operator.message_search import MessageSearch
 from relay.operator.operator_html import NAVIGATION, Frame, operator_page, path_of
 from relay.operator.overview import Observer, Overview
@@ -73,6 +75,7 @@ class OperatorSite:
         observer: Observer,
         actions: OperatorActions,
         search: MessageSearch,
+        inbound: InboundSearch,
         explain: Callable[[Mapping[str, str]], Explanation | str],
         outcomes: Outcomes | None,
         new_token: Callable[[], str],
@@ -81,6 +84,7 @@ class OperatorSite:
         self._observer = observer
         self._actions = actions
         self._search = search
+        self._inbound = inbound
         self._configuration = ConfigurationSite(daemon, actions, explain)
         self._outcomes = outcomes
         self._new_token = new_token
@@ -115,6 +119,8 @@ class OperatorSite:
                     return await self._messages(request, frame)
                 case ["page", "messages", text]:
                     return await self._message(frame, text)
+                case ["page", "inbound"]:
+                    return await self._from_handsets(request, frame)
                 case ["page", "receipts"]:
                     return await self._receipts(frame)
                 case ["page", "configuration", *_]:
@@ -273,6 +279,16 @@ class OperatorSite:
             table = operator_messages.messages_table(found, "")
             return _page(frame, "Several messages have this id", "/page/messages", el("section", table, class_="card"))
         return _page(frame, "Message", "/page/messages", *operator_messages.message_page(frame, found[0]))
+
+    async def _from_handsets(self, request: AdminRequest, frame: Frame) -> Reply:
+        asked = {name: value.strip() for name, value in request.query.items() if value.strip()}
+        found, problem = None, ""
+        try:
+            found = await self._inbound.find(asked)
+        except QueryProblem as wrong:
+            problem = str(wrong)
+        shown = _page(frame, "From handsets", inbound_views.PATH, *inbound_views.inbound_page(asked, found, problem))
+        return Reply(422, _HTML, shown.body) if problem else shown
 
     async def _receipts(self, frame: Frame) -> Reply:
         daemon = self._daemon

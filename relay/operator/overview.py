@@ -38,6 +38,7 @@ class Overview(msgspec.Struct, frozen=True):
     :ivar cluster: this relay's place in its cluster; None: it is alone.
     :ivar charts: counts in steps of `step_seconds`, oldest first.
     :ivar quality: what each carrier delivers, and which carriers are avoided.
+    :ivar handset_messages: messages from handsets since the start: received, incomplete, unwanted.
     :ivar reload: how the last reload of the configuration file went; None: there was none since the start.
     """
 
@@ -56,6 +57,7 @@ class Overview(msgspec.Struct, frozen=True):
     cluster: ClusterState | None = None
     reload: ReloadResult | None = None
     quality: QualityLooks | None = None
+    handset_messages: dict[str, int] = {}
 
 
 class Webhooks(Protocol):
@@ -131,6 +133,7 @@ class Observer:
             binds_refused={status_name(s): count for s, count in daemon.sessions.binds_refused.items()},
             reload=reload,
             quality=self.quality(("carrier",)),
+            handset_messages=dict(daemon.handset_messages.counts),
         )
 
     def quality(self, by: Sequence[str], only: Mapping[str, str] = MappingProxyType({})) -> QualityLooks:

@@ -10,6 +10,7 @@ from twisted.web.template import Tag
 from relay.account_pages.charts import bars
 from relay.account_pages.delivery_stats import KINDS, SPANS, DeliveryStatsView, Span
 from relay.account_pages.html import Content, Markup, card, duration, el, moment
+from relay.operator import inbound_views
 from relay.operator.cluster_views import cluster_place
 from relay.operator.last_hour import LONG_STEP_SECONDS, STEP_SECONDS, History
 from relay.operator.overview import Overview
@@ -108,11 +109,15 @@ def _troubles(troubles: Sequence[Trouble]) -> Tag:
 def _tiles(look: Overview) -> Tag:
     store = look.store
     steps = look.charts.get("accepted") or [0.0]
+    messages = "/page/messages"
+    pending = f"{messages}?status=pending"
+    received = look.handset_messages.get("received", 0)
     tiles = (
-        ("To send", store["unsubmitted"], "messages that no carrier has taken", "status=pending", "waiting"),
-        ("Await their receipt", store["awaiting_receipt"], "messages at carriers", "status=pending", "waiting"),
-        ("Owed", store["owed"], "notifications to customers", "notification=owed", "carrier-reject"),
-        ("Accepted", steps[-1] / look.step_seconds, "messages a second", "", "delivered"),
+        ("To send", store["unsubmitted"], "messages that no carrier has taken", pending, "waiting"),
+        ("Await their receipt", store["awaiting_receipt"], "messages at carriers", pending, "waiting"),
+        ("Owed", store["owed"], "notifications to customers", f"{messages}?notification=owed", "carrier-reject"),
+        ("Accepted", steps[-1] / look.step_seconds, "messages a second", messages, "delivered"),
+        ("From handsets", received, "messages since the start", inbound_views.PATH, "delivered"),
     )
     return el(
         "ul",
@@ -124,11 +129,11 @@ def _tiles(look: Overview) -> Tag:
                     el("span", name, class_="name"),
                     el("span", f"{count:,.0f}" if count == int(count) else f"{count:,.1f}", class_="count"),
                     el("span", unit, class_="unit"),
-                    href="/page/messages" + (f"?{query}" if query else ""),
+                    href=path,
                     class_=f"tile {kind}",
                 ),
             )
-            for name, count, unit, query, kind in tiles
+            for name, count, unit, path, kind in tiles
         ),
         id="tiles",
         class_="tiles",

@@ -45,6 +45,7 @@ import msgspec
 from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
+from relay.values.inbound_lists import InboundListed, InboundWanted
 from relay.values.messages import (
     AmbiguousReceipt,
     AtCarrier,
@@ -536,6 +537,10 @@ class InboundStore(Protocol):
     def inbound_feed(self, account: str, after: int, limit: int) -> Awaitable[Sequence[MessageView]]:
         """The account's messages from handsets in the order in which they came, from the one after cursor `after` on
         (`InboundMessage.cursor`). Their cursors and those of `StoreQueries.feed` are places in one feed."""
+
+    def latest_inbound(self, account: str, wanted: InboundWanted, limit: int) -> Awaitable[Sequence[InboundListed]]:
+        """The account's latest messages from handsets that the operator wants to see, newest first. Places in the feed
+        are those of all accounts, so `InboundWanted.before` means the same for each of them."""
 
 
 class ChargingStore(Protocol):

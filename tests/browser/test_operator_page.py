@@ -290,7 +290,7 @@ class OperatorPageTests(IntegrationTestCase):
                  "/page/carriers", "/page/carriers/tier1", "/page/carriers/tier1/hold",
                  "/page/accounts", "/page/accounts/acme", "/page/accounts/acme/top-up?amount=x",
                  "/page/accounts/acme/top-up?amount=5&key=a", "/page/messages?account=acme",
-                 f"/page/messages/{message_id}", "/page/receipts", "/page/audit",
+                 f"/page/messages/{message_id}", "/page/inbound", "/page/receipts", "/page/audit",
                  "/page/configuration?account=acme&to=447700900123",
                  f"/page/configuration/files/accounts/{name}", "/page/configuration/reload")  # fmt: skip
         axe = Path(AXE).read_text() if Path(AXE).exists() else ""

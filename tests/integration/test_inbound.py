@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import treq
 from standardwebhooks import Webhook
+from twisted.internet import reactor, task
+from twisted.web.client import Agent
 
 from relay.smpp.message_codec import decode_message, encode_address, message_body, message_octets, tlv
 from relay.text.compose import compose, encode
 from relay.values import smpp_constants as c
-from tests.integration.harness import WebhookReceiver, smpp_account, smpp_carrier, until
+from tests.integration.harness import WebhookReceiver, http_reactor, smpp_account, smpp_carrier, until
 from tests.integration.test_traffic import TrafficTestCase
 
 HANDSET = b"447700900001"
@@ -121,6 +124,36 @@ class DeliveryTests(InboundTestCase):
                                   esm_class=c.ESM_CLASS_UDHI, registered_delivery=0))  # fmt: skip
         [message] = await self.told(1)
         self.assertEqual((message["text"], message["udh"], message["payload"]), (None, header.hex(), "0102"))
+
+
+class OperatorTests(InboundTestCase):
+    async def listed(self, **asked: str) -> list[dict[str, Any]]:
+        """What the admin listener lists."""
+        client = treq.client.HTTPClient(Agent(http_reactor, pool=self.pool))
+        response = await client.get(
+            f"http://127.0.0.1:{self.daemon.admin_port}/inbound", params=asked, timeout=30, reactor=http_reactor
+        )
+        found: list[dict[str, Any]] = (await response.json())["messages"]
+        return found
+
+    async def test_the_operator_sees_who_has_a_message_and_who_has_not_yet_but_no_text(self) -> None:
+        await self.start([{"to": "67890", "account": "both"}])
+        self.deliver(delivery("first"))
+        await self.told(1)
+        self.receiver.status = 500
+        self.deliver(delivery("second", b"67890"))
+        await until("it was refused", lambda: self.receiver.refused > 0)
+
+        async def states() -> list[tuple[str, str, str]]:
+            return [(each["account"], each["to"], each["delivery"]) for each in await self.listed()]
+
+        expected = [("both", "67890", "waiting"), ("acme", "12345", "delivered")]
+        while await states() != expected:
+            await task.deferLater(reactor, 0.05)
+        [waiting] = await self.listed(delivery="waiting", number="67890", carrier="tier1")
+        self.assertEqual((["webhook"], HANDSET.decode()), (waiting["owed"], waiting["from"]))
+        self.assertNotIn("second", str(waiting))
+        self.assertEqual([], await self.listed(account="esme"))
 
 
 class LongMessageTests(InboundTestCase):

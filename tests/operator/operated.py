@@ -29,6 +29,7 @@ from relay.store.table.ledger import Ledger
 from relay.tracing.tracing import Tracing
 from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import COUNTS, FIRST_CLASS, TOOK_SECONDS, EndedCounts, QualityGroup
+from relay.values.inbound_lists import InboundListed, InboundWanted
 from relay.values.messages import (
     AmbiguousReceipt,
     Ending,
@@ -62,6 +63,12 @@ def configuration(**more: Any) -> Config:
     )
 
 
+def place(listed: InboundListed) -> int:
+    """Its place in the feed."""
+    assert listed.view.inbound is not None
+    return listed.view.inbound.cursor
+
+
 class OperatedStore(UnusedStore):
     """Every call is durable at once, unless `unavailable`."""
 
@@ -81,6 +88,9 @@ class OperatedStore(UnusedStore):
         self.owed: dict[str, int] = {}
         self.owed_at: dict[str, float] = {}
         self.busy = False
+        #: Messages from handsets, newest first, and what was asked about them.
+        self.inbound: list[InboundListed] = []
+        self.wanted: list[InboundWanted] = []
         self.ledger = Ledger()
 
     def account_use(self, account: str) -> AccountUse:
@@ -147,6 +157,11 @@ class OperatedStore(UnusedStore):
     def find_carrier_id(self, carrier_message_id: bytes) -> Deferred[list[MessageView]]:
         wanted = carrier_message_id.decode()
         return succeed([v for v in self.views.values() if wanted in [part.carrier_message_id for part in v.parts]])
+
+    def latest_inbound(self, account: str, wanted: InboundWanted, limit: int) -> Deferred[Sequence[InboundListed]]:
+        self.wanted.append(wanted)
+        found = [each for each in self.inbound if each.view.account == account]
+        return succeed([each for each in found if not wanted.before or place(each) < wanted.before][:limit])
 
     def carriers(self) -> Deferred[list[str]]:
         return succeed(list(self.out))

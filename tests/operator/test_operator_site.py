@@ -89,7 +89,7 @@ class PageTests(SiteTestCase):
     def test_every_page_of_the_navigation_is_there_and_marked_in_it(self) -> None:
         page = self.reply("GET", "/").body.decode()
         paths = re.findall(r'<a href="([^"]+)" class="tab"', page)
-        self.assertEqual(9, len(paths))
+        self.assertEqual(10, len(paths))
         for path in paths:
             shown = self.reply("GET", path)
             self.assertEqual(200, shown.status, path)

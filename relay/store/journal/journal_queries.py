@@ -19,11 +19,13 @@ from relay.store.table.message_views import durable_view
 from relay.store.table.overdue import at_carriers
 from relay.store.table.receiving import feed as inbound_feed
 from relay.store.table.receiving import inbound_of
+from relay.store.table.receiving import latest as latest_inbound
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
 from relay.values.charge import AccountUse, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.ids import id_text
+from relay.values.inbound_lists import InboundListed, InboundWanted
 from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, QueueKey, Receipt
 
 #: How many carrier message ids, or queues, are read in one turn of the reactor. That takes about a millisecond.
@@ -59,6 +61,11 @@ class JournalQueries:
         durable_mark = self._journal.durable_mark
         found = inbound_feed(self.table, account, after, limit, views.LOOKED_AT_A_TURN, durable_mark)
         return Deferred.fromCoroutine(self._feeds.answer(account, found))
+
+    def latest_inbound(self, account: str, wanted: InboundWanted, limit: int) -> "Deferred[Sequence[InboundListed]]":
+        durable_mark = self._journal.durable_mark
+        found = latest_inbound(self.table, account, wanted, limit, views.LOOKED_AT_A_TURN, durable_mark)
+        return Deferred.fromCoroutine(self._long_questions.answer(account, found))
 
     def at_carriers(self, message_id: bytes) -> "Deferred[Sequence[AtCarrier]]":
         row = self.table.get(message_id)

@@ -129,6 +129,11 @@ class AccountLists(Generic[RowT]):
         """Up to `limit` messages from handsets after `cursor`. Some of them may have left the table."""
         return _after(self.inbound.rows, cursor, limit)
 
+    def inbound_before(self, cursor: int) -> list[RowT]:
+        """The messages from handsets before a place in the feed; 0: all. It is a copy. Some may have left the table."""
+        rows, first = self.inbound.rows, self.inbound.first
+        return rows[first : bisect_left(rows, cursor, key=_cursor)] if cursor else rows[first:]
+
     def recent_before(self, before: float | None) -> int:
         """The index in `recent.rows` of the first row that was not accepted before `before`."""
         rows = self.recent.rows
