@@ -90,10 +90,18 @@ class FastEsme(SessionProtocol):
 
     # What tests call
 
-    def bind(self, system_id: str, password: str, command_id: int = c.BIND_TRANSCEIVER) -> Deferred[Bound]:
+    def bind(
+        self,
+        system_id: str,
+        password: str,
+        command_id: int = c.BIND_TRANSCEIVER,
+        interface_version: int = 0x34,
+    ) -> Deferred[Bound]:
         """Binds. Fails with `BindFailed`."""
         self._bind = Deferred()
-        self.session.bind(command_id, system_id, password, now=self.clock.seconds())
+        self.session.bind(
+            command_id, system_id, password, now=self.clock.seconds(), interface_version=interface_version
+        )
         self.flush()
         return self._bind
 

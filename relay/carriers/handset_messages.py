@@ -26,7 +26,7 @@ from relay.routing.flow import MessageFlow
 from relay.routing.inbound_rules import InboundRules, InboundTarget
 from relay.runtime.tasks import Tasks
 from relay.store.api import StoreUnavailable
-from relay.text.from_handsets import HandsetPart, read_part, text_of
+from relay.text.from_handsets import HandsetPart, read_part, text_of, without_place
 from relay.values.ids import RandomBytes, new_ids
 from relay.values.inbound import InboundMessage, InboundPart, PartsKey
 from relay.values.messages import destination_of
@@ -162,6 +162,7 @@ class HandsetMessages:
             handset_part.number,
             pdu.data_coding,
             handset_part.octets,
+            without_place(handset_part.header),
         )
         key = part.key
         if key in self._being_received:
@@ -235,7 +236,7 @@ class HandsetMessages:
             first.addresses,
             first.data_coding,
             b"".join([part.octets for part in parts]),
-            b"",
+            first.header,
             first.count,
             first.reference,
             missing,

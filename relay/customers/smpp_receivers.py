@@ -8,20 +8,24 @@ claimed.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from relay.customers.segmented_messages import Segmented, SegmentSender
 from relay.receipts.writer import ReceiptWriter
 from relay.runtime.tasks import Tasks
 from relay.smpp.server import SmppServerProtocol
 from relay.store.api import NotificationStore, StoreUnavailable
+from relay.text.without_parameters import without_parameters
 from relay.values.counters import Counters
 from relay.values.messages import Attempt, Notification, QueueKey, Verdict
 from relay.values.pdus import Accepted, Answered
 from relay.values.smpp_constants import (
     DELIVER_SM,
+    DELIVER_SM_RESP,
     ESME_ROK,
     ESME_RX_P_APPN,
     ESME_RX_R_APPN,
@@ -37,6 +41,10 @@ _REFUSED_FOR_GOOD = frozenset({ESME_RX_P_APPN, ESME_RX_R_APPN})
 
 #: The most notifications claimed at once, because those that are claimed are in memory.
 _CLAIM_LIMIT = 1000
+
+
+#: From this interface_version on, a PDU may have optional parameters.
+_HAS_PARAMETERS = 0x34
 
 
 class _Offered(msgspec.Struct, frozen=True, eq=False):
@@ -77,6 +85,7 @@ class AccountReceivers:
         #: The queues that may have notifications, in the order in which they are asked.
         self._owed: dict[QueueKey, None] = {}
         self._claiming = False
+        self._segments = SegmentSender()
         counters = counters or Counters()
         self._attempts = counters.account(queue_key.account).channels[queue_key.channel].attempts
         self._told_seconds = counters.notification_seconds[queue_key.channel]
@@ -90,6 +99,7 @@ class AccountReceivers:
         """Removes a session that has ended. Does nothing for a session that was never added."""
         if protocol in self._sessions:
             self._sessions.remove(protocol)
+        self._segments.session_ended(protocol)
 
     @property
     def empty(self) -> bool:
@@ -113,6 +123,8 @@ class AccountReceivers:
             if type(notification) is not Notification:
                 if isinstance(notification, _Offered):
                     notification.done.callback(answer.command_status)
+                elif isinstance(notification, Segmented):
+                    self._segments.answered(notification, answer.command_status)
                 continue
             if answer.command_status == ESME_ROK:
                 attempts.append(Attempt(notification, Verdict.DELIVERED, now))
@@ -128,6 +140,7 @@ class AccountReceivers:
                 self._attempts[Verdict.DELIVERED] += count
                 self._told_seconds.observe_ends(now - first.done_at, now - last.done_at, count)
             self._tasks.start(self._settle(attempts))
+        self._segments.pump()
         if self._owed:
             self._serve()
 
@@ -151,7 +164,12 @@ class AccountReceivers:
         for token in tokens:
             if isinstance(token, _Offered):
                 token.done.callback(ESME_RX_T_APPN)
-        released = [token for token in tokens if type(token) is Notification]
+            elif isinstance(token, Segmented):
+                self._segments.lost(token)
+        self._release([token for token in tokens if type(token) is Notification])
+
+    def _release(self, released: Sequence[Notification]) -> None:
+        """Gives notifications back that got no answer."""
         if released:
             self._store.release(released)
             for queue_key in {notification.queue_key for notification in released}:
@@ -166,7 +184,11 @@ class AccountReceivers:
         for protocol in self._sessions:
             if protocol.session.room > 0:
                 offered = _Offered(Deferred())
-                protocol.send(DELIVER_SM, [(body, offered)])
+                bodies = [body] if protocol.interface_version >= _HAS_PARAMETERS else without_parameters(body)
+                if len(bodies) == 1:
+                    protocol.send(DELIVER_SM, [(bodies[0], offered)])
+                else:
+                    self._segments.send(protocol, bodies, partial(_answer, offered))
                 return offered.done
         return None
 
@@ -228,9 +250,47 @@ class AccountReceivers:
                 continue
             batch = notifications[start : start + room]
             start += len(batch)
-            with_tlvs = protocol.interface_version >= 0x34
-            protocol.send(DELIVER_SM, [(write(n, error_codes, with_tlvs), n) for n in batch])
+            if protocol.interface_version >= _HAS_PARAMETERS:
+                protocol.send(DELIVER_SM, [(write(n, error_codes, True), n) for n in batch])
+            else:
+                start -= len(batch) - self._send_without_parameters(protocol, batch, error_codes)
         if start < len(notifications):
             # While the claim was under way, a session has ended, or its window has filled up.
             self._store.release(notifications[start:])
             self._owed[queue_key] = None
+
+    def _send_without_parameters(
+        self, protocol: SmppServerProtocol, batch: Sequence[Notification], error_codes: str
+    ) -> int:
+        """Sends notifications to a session of SMPP 3.3, as many as its window has room for. Returns their number."""
+        sent = 0
+        ready: list[tuple[bytes, Notification]] = []
+        for notification in batch:
+            if protocol.session.room <= len(ready):
+                break
+            sent += 1
+            body = self._writer.deliver_sm_body(notification, error_codes, False)
+            # Receipts have no parameters here. A long message from a handset may need several deliver_sm.
+            bodies = [body] if notification.inbound is None else without_parameters(body)
+            if len(bodies) == 1:
+                ready.append((bodies[0], notification))
+            else:
+                if ready:
+                    protocol.send(DELIVER_SM, ready)
+                ready = []
+                self._segments.send(protocol, bodies, partial(self._segments_ended, notification))
+        if ready:
+            protocol.send(DELIVER_SM, ready)
+        return sent
+
+    def _segments_ended(self, notification: Notification, command_status: int | None) -> None:
+        """The customer has answered a message that was sent in segments; None: the session ended before."""
+        if command_status is None:
+            self._release([notification])
+        else:
+            self.answered([Answered(notification, DELIVER_SM_RESP, command_status, b"")])
+
+
+def _answer(offered: _Offered, command_status: int | None) -> None:
+    """The customer has answered a handset's message; None: the session ended before."""
+    offered.done.callback(ESME_RX_T_APPN if command_status is None else command_status)

@@ -5,7 +5,8 @@ Parts of a long message are marked in one of two ways: in a user data header (3G
 sections 5.3.2.22 to 24).
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Literal
 
 import msgspec
 
@@ -26,6 +27,7 @@ _MOST_PART_OCTETS: Final = 255
 _LATIN_1: Final = 3
 _UCS2: Final = 8
 _GSM: Final = frozenset({0, 1})
+_WITH_CLASS: Final[Mapping[int, Literal["gsm", "ucs2"]]] = {0: "gsm", 2: "ucs2"}
 
 
 class HandsetPart(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +78,21 @@ def _place_in_header(header: bytes) -> tuple[int, int, int] | None:
     return None
 
 
+def without_place(header: bytes) -> bytes:
+    """The user data header without what ties the parts of a long message together: ports, for instance, stay.
+
+    b"": nothing is left of it. An element that is cut off is left out.
+    """
+    left = b""
+    at = 1
+    while at + 2 <= len(header):
+        kind, size = header[at], header[at + 1]
+        if kind not in (_SHORT_REFERENCE, _LONG_REFERENCE) and at + 2 + size <= len(header):
+            left += header[at : at + 2 + size]
+        at += 2 + size
+    return bytes((len(left),)) + left if left else b""
+
+
 def _place_in_parameters(pdu: MessagePdu) -> tuple[int, int, int] | None:
     values = tlv_values(pdu.body, pdu.tlvs_at)
     reference = values.get(c.TAG_SAR_MSG_REF_NUM)
@@ -86,18 +103,31 @@ def _place_in_parameters(pdu: MessagePdu) -> tuple[int, int, int] | None:
     return int.from_bytes(reference[:2]) + _SAR * _KIND, count[0], number[0]
 
 
-def text_of(octets: bytes, data_coding: int) -> str | None:
-    """The text of a message; None if it is no text, or in an alphabet that this relay doesn't know."""
+def alphabet_of(data_coding: int) -> Literal["gsm", "latin1", "ucs2", ""]:
+    """The alphabet of a message; "": it is no text, or in an alphabet that this relay doesn't know."""
     if data_coding in _GSM:
-        return gsm0338.decode(octets)
+        return "gsm"
     if data_coding == _LATIN_1:
-        return octets.decode("latin-1")
+        return "latin1"
     if data_coding == _UCS2:
-        return octets.decode("utf-16-be", "replace")
+        return "ucs2"
     if data_coding >> 4 == 0xF:
         # 3GPP TS 23.038 section 4: bit 2 says whether it is data.
-        return None if data_coding & 4 else gsm0338.decode(octets)
+        return "" if data_coding & 4 else "gsm"
     if data_coding >> 4 in (1, 5):
         # With a message class: bits 3 and 2 name the alphabet.
-        return {0: gsm0338.decode(octets), 2: octets.decode("utf-16-be", "replace")}.get(data_coding >> 2 & 3)
-    return None
+        return _WITH_CLASS.get(data_coding >> 2 & 3, "")
+    return ""
+
+
+def text_of(octets: bytes, data_coding: int) -> str | None:
+    """The text of a message; None if it is no text, or in an alphabet that this relay doesn't know."""
+    match alphabet_of(data_coding):
+        case "gsm":
+            return gsm0338.decode(octets)
+        case "latin1":
+            return octets.decode("latin-1")
+        case "ucs2":
+            return octets.decode("utf-16-be", "replace")
+        case _:
+            return None

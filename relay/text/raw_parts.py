@@ -54,12 +54,28 @@ def compose_octets(
     """
     if udh and udh[0] != len(udh) - 1:
         raise compose.InvalidText("udh", f"Its first octet says {udh[0]} octets follow; there are {len(udh) - 1}.")
-    esm_class = c.ESM_CLASS_UDHI if udh else 0
-    if len(octets) <= _room(len(udh), septets):
-        body = message_body(
-            addresses=addresses, short_message=udh + octets, esm_class=esm_class, data_coding=data_coding
+    pieces = segments(octets, septets=septets, pairs=pairs, udh=udh, reference=reference)
+    return tuple(
+        message_body(
+            addresses=addresses,
+            short_message=piece,
+            esm_class=c.ESM_CLASS_UDHI if udh or len(pieces) > 1 else 0,
+            data_coding=data_coding,
         )
-        return (body,)
+        for piece in pieces
+    )
+
+
+def segments(octets: bytes, *, septets: bool, pairs: bool, udh: bytes, reference: int) -> list[bytes]:
+    """Cuts octets into the parts of a long message. Each has the elements of the header, such as ports, and its place.
+
+    The arguments are those of `compose_octets`. What fits into one part is returned with its header, and without a
+    place.
+
+    :raises InvalidText: as `compose_octets`.
+    """
+    if len(octets) <= _room(len(udh), septets):
+        return [udh + octets]
     header_octets = (len(udh) or 1) + _CONCATENATION_OCTETS
     size = _room(header_octets, septets)
     if pairs:
@@ -70,15 +86,7 @@ def compose_octets(
     if len(pieces) > compose.MAX_PARTS:
         raise compose.InvalidText("text", f"It needs {len(pieces)} parts; a message has {compose.MAX_PARTS} at most.")
     head = bytes((header_octets - 1,)) + udh[1:] + bytes((0, 3, reference & 0xFF, len(pieces)))
-    return tuple(
-        message_body(
-            addresses=addresses,
-            short_message=head + bytes((number,)) + piece,
-            esm_class=c.ESM_CLASS_UDHI,
-            data_coding=data_coding,
-        )
-        for number, piece in enumerate(pieces, 1)
-    )
+    return [head + bytes((number,)) + piece for number, piece in enumerate(pieces, 1)]
 
 
 def _room(header_octets: int, septets: bool) -> int:

@@ -24,7 +24,7 @@ class InboundMessage(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     :ivar addresses: source (the handset) and destination, as in `relay.values.messages.Message.addresses`.
     :ivar data_coding: of its first part.
     :ivar octets: what it says, without user data headers.
-    :ivar header: the user data header of a message of one part; b"": it has none.
+    :ivar header: the user data header, without what tied its parts together; b"": it has none.
     :ivar parts: how many parts the handset sent.
     :ivar reference: of a long message, see `InboundPart`.
     :ivar missing: the numbers of the parts that did not come in time.
@@ -59,6 +59,7 @@ class InboundPart(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14
     :ivar reference: ties the parts of a message together; the same handset uses it again later.
     :ivar count: how many parts there are.
     :ivar number: which one it is, from 1.
+    :ivar header: as in `InboundMessage`.
     """
 
     carrier: str
@@ -69,6 +70,7 @@ class InboundPart(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14
     number: int
     data_coding: int
     octets: bytes
+    header: bytes = b""
 
     @property
     def key(self) -> "PartsKey":

@@ -416,11 +416,12 @@ class IntegrationTestCase(TestCase):
         password: str = "secret08",
         command_id: int = c.BIND_TRANSCEIVER,
         window: int = 500,
+        interface_version: int = 0x34,
     ) -> FastEsme:
         """A bound SMPP client."""
         esme = await connect_esme(reactor, port, window)
         self.addCleanup(self._drop, esme)
-        await within(10, esme.bind(system_id, password, command_id))
+        await within(10, esme.bind(system_id, password, command_id, interface_version))
         return esme
 
     async def metric(self, relay: Relay, name: str, **labels: str) -> float:

@@ -11,11 +11,15 @@ from twisted.web.client import Agent
 
 from relay.smpp.message_codec import decode_message, encode_address, message_body, message_octets, tlv
 from relay.text.compose import compose, encode
+from relay.text.from_handsets import read_part, without_place
+from relay.text.raw_parts import segments
 from relay.values import smpp_constants as c
 from tests.integration.harness import WebhookReceiver, http_reactor, smpp_account, smpp_carrier, until
 from tests.integration.test_traffic import TrafficTestCase
 
 HANDSET = b"447700900001"
+#: A user data header with the ports of an application (3GPP TS 23.040 section 9.2.3.24.4).
+PORTS = b"\x06\x05\x04\x0b\x84\x23\xf0"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LONG = "Now this is the story all about how my life got flipped, turned upside down. " * 5
 
@@ -118,12 +122,11 @@ class DeliveryTests(InboundTestCase):
 
     async def test_data_comes_as_octets(self) -> None:
         await self.start()
-        header = b"\x06\x05\x04\x0b\x84\x23\xf0"
         addresses = encode_address(1, 1, HANDSET) + encode_address(3, 0, b"12345")
-        self.deliver(message_body(addresses=addresses, short_message=header + b"\x01\x02", data_coding=4,
+        self.deliver(message_body(addresses=addresses, short_message=PORTS + b"\x01\x02", data_coding=4,
                                   esm_class=c.ESM_CLASS_UDHI, registered_delivery=0))  # fmt: skip
         [message] = await self.told(1)
-        self.assertEqual((message["text"], message["udh"], message["payload"]), (None, header.hex(), "0102"))
+        self.assertEqual((message["text"], message["udh"], message["payload"]), (None, PORTS.hex(), "0102"))
 
 
 class OperatorTests(InboundTestCase):
@@ -176,6 +179,53 @@ class LongMessageTests(InboundTestCase):
         self.assertCountEqual(
             [(message["text"], message["parts"]) for message in messages], [(LONG, 3), ("hello world", 2), (LONG, 1)]
         )
+
+    async def test_the_ports_of_data_in_parts_stay_over_a_kill_and_for_each_version_of_smpp(self) -> None:
+        await self.start([{"to": "777", "account": "both", "over": "both"}])
+        addresses = encode_address(1, 1, HANDSET) + encode_address(3, 0, b"777")
+        data = bytes(range(256)) * 2
+        bodies, again = (
+            [
+                message_body(addresses=addresses, short_message=piece, data_coding=4, esm_class=c.ESM_CLASS_UDHI)
+                for piece in segments(data, septets=False, pairs=False, udh=PORTS, reference=reference)
+            ]
+            for reference in (9, 10)
+        )
+        self.deliver(*bodies[:2])
+        await self.answered(2)
+        self.daemon.kill()
+        await until("the connection is gone", lambda: not self.carrier.bound)
+        await self.daemon.start()
+        await until("the relay has bound", lambda: self.carrier.bound)
+        self.deliver(*bodies[2:])
+        [message] = await self.told(1)
+        self.assertEqual((message["udh"], message["payload"]), (PORTS.hex(), data.hex()))
+        old = await self.esme(self.daemon.smpp_port, "both", interface_version=0x33)
+        await until("its segments have come", lambda: len(old.others) == len(bodies))
+        parts = [read_part(pdu) for pdu in old.others]
+        self.assertEqual([False] * 4, [pdu.tlvs_at < len(pdu.body) for pdu in old.others])
+        self.assertEqual([(4, number) for number in (1, 2, 3, 4)], [(part.count, part.number) for part in parts])
+        self.assertEqual([PORTS] * 4, [without_place(part.header) for part in parts])
+        self.assertEqual(data, b"".join([part.octets for part in parts]))
+        await old.leave()
+        new = await self.esme(self.daemon.smpp_port, "both")
+        self.deliver(*again)
+        await until("it has come", lambda: len(new.others) == 1)
+        [whole] = map(read_part, new.others)
+        self.assertEqual((1, PORTS, data), (whole.count, whole.header, whole.octets))
+
+    async def test_a_carrier_s_message_payload_reaches_a_customer_of_smpp_3_3_in_segments(self) -> None:
+        await self.start(carrier={"mobile_originated": "esme"})
+        esme = await self.esme(self.daemon.smpp_port, "esme", interface_version=0x33)
+        addresses = encode_address(1, 1, HANDSET) + encode_address(3, 0, b"12345")
+        self.deliver(message_body(addresses=addresses, tlvs=tlv(c.TAG_MESSAGE_PAYLOAD, LONG.encode())))
+        self.assertEqual(await self.answered(1), ["ESME_ROK"])
+        parts = [read_part(pdu) for pdu in esme.others]
+        self.assertEqual(LONG, b"".join([part.octets for part in parts]).decode())
+        self.assertEqual([(3, 1), (3, 2), (3, 3)], [(part.count, part.number) for part in parts])
+        esme.answer = lambda pdu: c.ESME_RX_T_APPN
+        self.deliver(message_body(addresses=addresses, tlvs=tlv(c.TAG_MESSAGE_PAYLOAD, LONG.encode())))
+        self.assertEqual(await self.answered(2), ["ESME_ROK", "ESME_RX_T_APPN"])
 
     async def test_parts_that_were_answered_survive_a_kill_and_a_repeated_part_makes_no_second_message(self) -> None:
         await self.start()

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.smpp.message_codec import decode_message, message_body, tlv
 from relay.text.compose import compose, encode
-from relay.text.from_handsets import HandsetPart, read_part, text_of
+from relay.text.from_handsets import HandsetPart, read_part, text_of, without_place
 from relay.values import smpp_constants as c
 
 ADDRESSES = b"\1\1447700900001\0\3\00012345\0"
@@ -61,6 +61,27 @@ class PartTests(SynchronousTestCase):
 
     def test_the_text_may_stand_in_message_payload(self) -> None:
         self.assertEqual(read(tlvs=tlv(c.TAG_MESSAGE_PAYLOAD, b"a long story")).octets, b"a long story")
+
+
+class HeaderTests(SynchronousTestCase):
+    PORTS = b"\x05\x04\x0b\x84\x23\xf0"
+
+    def test_without_the_place_of_a_part_the_other_elements_are_left(self) -> None:
+        for place in (b"\x00\x03\x07\x02\x01", b"\x08\x04\x01\x02\x02\x01"):
+            for elements in (place + self.PORTS, self.PORTS + place):
+                self.assertEqual(b"\x06" + self.PORTS, without_place(bytes((len(elements),)) + elements))
+            self.assertEqual(b"", without_place(bytes((len(place),)) + place))
+        self.assertEqual(b"\x06" + self.PORTS, without_place(b"\x06" + self.PORTS))
+
+    def test_an_element_that_is_cut_off_is_left_out(self) -> None:
+        for header in (b"", b"\x00", b"\x01\x05", b"\x03\x05\x04\x0b", b"\x05\x00\x03\x07\x02"):
+            self.assertEqual(b"", without_place(header))
+
+    @given(st.binary(max_size=80))
+    def test_any_octets_are_some_header(self, header: bytes) -> None:
+        left = without_place(header)
+        self.assertEqual(left[0] if left else 0, max(0, len(left) - 1))
+        self.assertEqual(left, without_place(left))
 
 
 class TextTests(SynchronousTestCase):
