@@ -15,6 +15,7 @@ import msgspec
 from msgspec import inspect
 
 from relay.cli.config_examples import EXAMPLES, Example
+from relay.cli.config_recipes import RECIPES
 from relay.config.model import Config
 from relay.config.schema import Key, describe, expectation, first_sentence, keys, plain, struct_type
 from relay.values.secret import Secret
@@ -67,6 +68,10 @@ _SAMPLE_HEAD = """\
 # ${NAME} stands for an environment variable, {file: PATH} for the text of a file.
 # Check a file: python -m relay check FILE          Start: twistd -n relay --config FILE
 """
+
+_RECIPES_HEAD = """\
+# What routes, accounts and carriers can do, in short. Take the "# " away, and merge the lines with yours: a file
+# has each key once."""
 
 
 # Values, as YAML
@@ -164,7 +169,17 @@ def _opens_table(kind: inspect.Type) -> bool:
 
 def sample() -> str:
     """The text of etc/relay.yaml."""
-    return _SAMPLE_HEAD + "\n" + "\n".join(_Sample().table(struct_type(Config), (), 0)) + "\n"
+    lines = [*_Sample().table(struct_type(Config), (), 0), "", *_recipes()]
+    return _SAMPLE_HEAD + "\n" + "\n".join(lines) + "\n"
+
+
+def _recipes() -> Iterator[str]:
+    """The short examples, as comments."""
+    yield from _RECIPES_HEAD.splitlines()
+    for recipe in RECIPES:
+        yield "#"
+        yield f"## {recipe.title} See {recipe.page}."
+        yield from (f"# {line}" for line in recipe.lines)
 
 
 class _Sample:

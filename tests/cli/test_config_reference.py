@@ -3,6 +3,7 @@
 import fnmatch
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 from twisted.trial.unittest import SynchronousTestCase
@@ -54,6 +55,54 @@ class SampleTests(SynchronousTestCase):
         }
         for key in keys():
             self.assertIn(key.path[-1], explained, f"{key.dotted} has no comment in {SAMPLE_FILE}")
+
+
+class RecipeTests(SynchronousTestCase):
+    """The short examples at the end of the sample."""
+
+    #: What they may name, as lines under these keys.
+    BASE: ClassVar[dict[str, str]] = {
+        "accounts": "  acme: {api_key: key}\n",
+        "carriers": "".join(f"  {name}: {{kind: simulator}}\n" for name in ("tier1", "tier2", "other-relay")),
+        "routes": "  - {carriers: [tier1]}\n",
+    }
+    #: A word of each point that has an example.
+    WORDS = (
+        "spill_over_seconds", "failover", "senders", "decisions", "inbound_url", "kind: api", "notify: progress",
+        "prepaid", "quality",
+    )  # fmt: skip
+
+    def recipes(self) -> dict[str, list[str]]:
+        """The lines of each example without their comment signs, by its title."""
+        _, _, text = (
+            (ROOT / SAMPLE_FILE).read_text(encoding="utf-8").partition("\n# What routes, accounts and carriers")
+        )
+        found: dict[str, list[str]] = {}
+        for block in text.split("\n## ")[1:]:
+            title, *lines = block.splitlines()
+            found[title] = [line.removeprefix("# ") for line in lines if line.strip("#")]
+        return found
+
+    def test_each_is_a_configuration_as_it_stands(self) -> None:
+        environ = ENVIRON | {"TWILIO_TOKEN": "t"}
+        for title, lines in self.recipes().items():
+            with self.subTest(title):
+                text = "\n".join(lines) + "\n"
+                keys_there = [line.partition(":")[0] for line in lines if line[0].isalpha()]
+                if "carriers" in keys_there:
+                    # The example's carriers end it, and those that routes name follow them.
+                    self.assertEqual("carriers", keys_there[-1])
+                    text += self.BASE["carriers"]
+                text += "".join(f"{key}:\n{below}" for key, below in self.BASE.items() if key not in keys_there)
+                config = load(text, name=title, environ=environ, read_file=lambda path: SECRET)
+                self.assertTrue(config.routes)
+
+    def test_there_is_one_of_at_most_three_lines_for_each_point(self) -> None:
+        recipes = list(self.recipes().values())
+        self.assertEqual(len(self.WORDS), len(recipes))
+        for word, lines in zip(self.WORDS, recipes, strict=True):
+            self.assertIn(word, "\n".join(lines))
+            self.assertLessEqual(len(lines), 3)
 
 
 class ReferenceTests(SynchronousTestCase):
