@@ -40,6 +40,7 @@ from relay.app.make_history import make_history, make_message_records
 from relay.app.reload import Reloader
 from relay.app.sd_notify import from_environment
 from relay.app.steady_clock import SteadyClock
+from relay.app.stored_entries import StoredEntries
 from relay.app.tracing_checks import library_problems
 from relay.charging.charging import Charging
 from relay.config.config_entries import LoadedConfig, Places
@@ -126,8 +127,8 @@ def makeService(options: Options) -> IService:
         open_files=OpenFiles(may_be_open, limits.connections, sessions, reactor),
         wall=time.time,
         start_again=partial(_start_again, options),
+        places=options.places,
     )
-    daemon.places = options.places
     path = Path(options["config"]).absolute()
     parent: Any = options.parent or {}
     if parent.get("syslog"):
@@ -168,7 +169,14 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
     def in_thread(function: Callable[..., Any], *arguments: Any) -> "Deferred[Any]":
         return deferToThreadPool(reactor, reactor.getThreadPool(), function, *arguments)
 
+    stored: StoredEntries | None = None
+    if daemon.config.cluster.database:
+        data_dir = daemon.config.data_dir
+        stored = StoredEntries(data_dir, daemon.store, in_thread, lambda: daemon.config.admin.api)
+
     async def read() -> LoadedConfig:
+        if stored is not None:
+            await stored.check()
         # The data directory changes at a start only, and conf.d is in it.
         loaded: LoadedConfig = await in_thread(load_file, path, start_checks(reactor), daemon.config.data_dir)
         return loaded
@@ -193,7 +201,7 @@ def _reload_on_hangup(daemon: Daemon, path: Path, reactor: Any, taken: Callable[
         ended=lambda: notifier.ready(daemon.status) if notifier else None,
     )
     daemon.reloader = reloader
-    daemon.editor = ConfigEditor(str(path), daemon, reloader, in_thread, lambda: start_checks(reactor))
+    daemon.editor = ConfigEditor(str(path), daemon, reloader, in_thread, lambda: start_checks(reactor), stored)
     daemon.at_stop(reloader.stop)
     signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(hung_up))
 
@@ -208,6 +216,7 @@ def build(
     open_files: OpenFiles | None = None,
     wall: Callable[[], float] | None = None,
     start_again: Callable[[str], None] | None = None,
+    places: Places | None = None,
 ) -> Daemon:
     """Makes the whole relay. It opens nothing before the service starts.
 
@@ -216,6 +225,7 @@ def build(
     :param files: the disk for the journal; None: the real one.
     :param open_files: keeps some open files free; None: there are always enough.
     :param start_again: ends the process at once, and begins a new one that stands by. Only a cluster needs it.
+    :param places: in which files the configuration's entries are.
     :param wall: the system's time, for signatures, which others compare with their own time; None: the reactor's time.
     """
 
@@ -227,9 +237,10 @@ def build(
         return daemon.sessions.bound.views(account)
 
     files = files or OsFiles()
+    places = places or Places()
     randomness = random.SystemRandom()
     make_thread = partial(_thread, reactor)
-    node = _cluster_node(config, reactor, files, make_thread, start_again)
+    node = _cluster_node(config, places, reactor, files, make_thread, start_again)
     gate = ALWAYS_OPEN if node is None else node.gate
     accounts = Accounts(config.accounts)
     disk = make_thread("journal")
@@ -279,6 +290,7 @@ def build(
         ready=_say_how_to_try if config.demo.receiver else lambda daemon: None,
         failed=lambda reason: _exit_with_failure(reactor, reason),
     )
+    daemon.places = places
     daemon.at_stop(api.stop)
     if node is not None:
         node.ownership.reopened = daemon.may_send_again
@@ -298,6 +310,7 @@ def _quality(config: Config, reactor: Any, flow: MessageFlow) -> QualityWatch:
 
 def _cluster_node(
     config: Config,
+    places: Places,
     reactor: Any,
     files: Files,
     make_thread: Callable[[str], DiskThread],
@@ -309,7 +322,7 @@ def _cluster_node(
     from relay.app.make_cluster import Node
 
     assert start_again is not None
-    return Node(config, reactor, files, make_thread, start_again)
+    return Node(config, places.compared(config), reactor, files, make_thread, start_again)
 
 
 def _tracing(config: Config, reactor: Any) -> Tracing | None:

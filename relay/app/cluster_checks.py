@@ -25,11 +25,6 @@ def check_cluster(config: Config) -> Iterator[Finding]:
         yield ("cluster", "node"), "may only hold printable characters, and no space at its ends"
     if config.journal.sync != "always":
         yield ("journal", "sync"), "has no meaning with a cluster, whose database makes messages durable; leave it out"
-    if config.admin.api:
-        yield (
-            ("admin", "api"),
-            "doesn't work with a cluster yet, because what it writes would be on one machine only; leave it out",
-        )
     if config.history.days and config.history.numbers == "hashed":
         yield (
             ("history", "numbers"),

@@ -6,6 +6,7 @@ reloads. If the reload refuses the files after all, the file becomes the old one
 
 * If the relay is killed before the file has its new name, the next start has the old configuration; after that, the new
   one, which was checked.
+* In a cluster, the change is made in the store first (`stored_entries`).
 * The files may have changed by hand since the last reload. Then a change is refused, because it would apply what nobody
   has asked for yet.
 """
@@ -18,11 +19,13 @@ from twisted.logger import Logger
 
 from relay.app.conf_d import PartUnreadable, part_file, read_part, read_parts
 from relay.app.config_file import main_of, read_main, with_parts
+from relay.app.entry_file_change import EntryFileChange
 from relay.app.list_files import ListsCheck
 from relay.app.load_config import Check, ConfigError, MainFile, WholeConfig
 from relay.app.login_checks import NO_NAME, is_name
-from relay.app.part_change import PartChange, remove_leftovers
+from relay.app.part_change import remove_leftovers
 from relay.app.part_looks import look_at_file, look_at_files
+from relay.app.stored_entries import StoredEntries
 from relay.config.changes import Change, ReloadResult, changes, differences
 from relay.config.config_entries import ENTRY_TYPES, Part, Place, Places, Table
 from relay.config.entry_trees import TreeProblem, merge_patch, tree_of, with_secrets
@@ -40,6 +43,7 @@ from relay.operator.entry_requests import (
     PartFilePage,
     Record,
 )
+from relay.store.api import StoreUnavailable
 
 #: Changes that wait for the one under way. Further ones are refused.
 _MOST_WAITING: Final = 16
@@ -62,6 +66,9 @@ class Edited(Protocol):
 class ReloadsNow(Protocol):
     """Reloads the configuration."""
 
+    async def read_again(self) -> None:
+        """Applies the files before the relay takes messages. Raises an exception if they can't be used."""
+
     async def reload_now(self) -> ReloadResult:
         """Reloads, and returns when it is done."""
 
@@ -81,6 +88,7 @@ class ConfigEditor:
     :param file: the main configuration file.
     :param in_thread: calls a function with arguments in a thread.
     :param checks: makes the checks of a start.
+    :param stored: keeps the files in the store, too; None: there is no cluster.
     """
 
     log = Logger()
@@ -92,16 +100,50 @@ class ConfigEditor:
         reloader: ReloadsNow,
         in_thread: InThread,
         checks: Callable[[], Iterable[Check]],
+        stored: StoredEntries | None = None,
     ) -> None:
         self._file = file
         self._daemon = daemon
         self._reloader = reloader
         self._in_thread = in_thread
         self._checks = checks
+        self._stored = stored
         self._lock = DeferredLock()
+        #: Whether the files have changed since this relay has read them.
+        self._unread = False
+        self._said = ""
 
-    async def clean_up(self) -> None:
+    # Start
+
+    async def follow(self) -> None:
         """See `EditsEntries`."""
+        try:
+            await self._bring()
+            self._said = ""
+        except Exception as problem:
+            if str(problem) != self._said:
+                self._said = str(problem)
+                self.log.error("config_not_followed: {problem}", problem=self._said)
+
+    async def begin(self) -> None:
+        """See `EditsEntries`."""
+        await self._clean_up()
+        if self._stored is not None:
+            await self._stored.begin()
+            await self._bring()
+
+    async def _bring(self) -> None:
+        """In a cluster: takes the files from the store, and applies them."""
+        if self._stored is None:
+            return
+        if count := await self._stored.bring():
+            self._unread = True
+            self.log.info("config_brought: {count} files of conf.d are as the database has them", count=count)
+        if self._unread:
+            await self._reloader.read_again()
+            self._unread = False
+
+    async def _clean_up(self) -> None:
         count, problems = await self._in_thread(remove_leftovers, self._data_dir)
         if count:
             self.log.info("config_cleaned: {count} files of interrupted changes were deleted from conf.d", count=count)
@@ -193,12 +235,14 @@ class ConfigEditor:
     async def _change(self, table: Table, name: str, wanted: EntryChange, record: Record) -> EntryChanged:
         if self._daemon.not_ready:
             raise EntryRefused(f"the relay is {self._daemon.not_ready}; {_NOTHING}", 503)
+        if self._stored is not None:
+            await self._stored.begin()
         prepared: _Prepared = await self._in_thread(self._prepare, self._daemon.config, table, name, wanted)
         await record(_sentence(table, name, prepared))
-        change = PartChange(self._data_dir, table, name, prepared.text)
+        change = EntryFileChange(self._data_dir, table, name, prepared.text, self._in_thread, self._stored)
         path = part_file(self._data_dir, table, name)
         try:
-            await self._in_thread(change.make)
+            await change.make()
         except OSError as problem:
             raise EntryRefused(f"{path}: can't be written: {problem.strerror}; {_NOTHING}", 503) from None
         # If the relay is killed here, the next start takes the new file.
@@ -211,14 +255,14 @@ class ConfigEditor:
             await self._undo(change, path)
             problems = [KeyRefused("", line) for line in result.problems]
             raise EntryRefused(f"the reload refused the change; {_NOTHING}", 422, problems)
-        await self._in_thread(change.keep)
+        await change.keep()
         entry = None if prepared.text is None else await self.entry(table, name)
         return EntryChanged(prepared.created, entry, prepared.found)
 
-    async def _undo(self, change: PartChange, path: str) -> None:
+    async def _undo(self, change: EntryFileChange, path: str) -> None:
         try:
-            await self._in_thread(change.undo)
-        except OSError as problem:
+            await change.undo()
+        except (OSError, StoreUnavailable) as problem:
             self.log.error(
                 "config_file_left: {path}: has a change that was refused, and can't be written back: {problem}",
                 path=path,

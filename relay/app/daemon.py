@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relay.accounts.accounts import Accounts
+from relay.app.followed_files import follow_files
 from relay.app.sd_notify import SystemdNotifier
 from relay.app.tag_checks import unknown_tags
 from relay.app.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoint, server_endpoint
@@ -245,14 +246,19 @@ class Daemon(Service):
     # Start
 
     async def _start(self) -> None:
-        config = self.config
         self._may_be_cancelled = True
         served = await self._stand_by()
         await self.store.start()
         self._may_be_cancelled = False
         if self.editor is not None:
             # Nobody else uses the data directory now: the store has locked it.
-            await self.editor.clean_up()
+            try:
+                await self.editor.begin()
+            except Exception as problem:
+                said = "; ".join(str(problem).splitlines())
+                raise StartFailure(f"the files of conf.d in the database can't be used: {said}") from None
+        # In a cluster, it may have other entries now.
+        config = self.config
         if self.history is not None:
             await self.history.start()
         settings = await self.store.settings()
@@ -319,7 +325,7 @@ class Daemon(Service):
         if self.notifier is not None:
             # The service manager must not wait for days until the start is over.
             self.notifier.ready(self.status)
-        await self.membership.acquire()
+        await follow_files(self.editor, self._reactor, self.membership.acquire(), self.membership.follows)
         self.not_ready = "starting"
         return [site for site in served if site[0] != ADMIN_KEY]
 
@@ -342,7 +348,7 @@ class Daemon(Service):
     def file_applied(self, config: Config) -> None:
         """Tells the other relays of the cluster that this one has applied another configuration file."""
         if self.membership is not None:
-            self.membership.use_file(config)
+            self.membership.use_file(self.places.compared(config))
 
     def may_send_again(self) -> None:
         """Goes on with notifications after the gate was shut for a while. The carriers' links go on by themselves."""

@@ -40,6 +40,7 @@ log = Logger()
 class Node:
     """This relay as a node of its cluster, as `relay.cluster.membership.Membership` describes it.
 
+    :param compared: the part of the configuration that must be the same on all nodes.
     :param files: the local disk.
     :param make_thread: makes a thread with this name.
     :param start_again: ends this process at once, and begins a new one. Called when another node has taken over.
@@ -51,6 +52,7 @@ class Node:
     def __init__(
         self,
         config: Config,
+        compared: Config,
         reactor: Any,
         files: Files,
         make_thread: Callable[[str], InThread],
@@ -62,7 +64,7 @@ class Node:
         self._clock = reactor
         self._cluster = cluster
         self._name = node_name(cluster)
-        self._digest = config_digest(config)
+        self._digest = config_digest(compared)
         self._single_database = cluster.allow_single_database
         database = ClusterDatabase(connection_arguments(cluster, f"node {self._name}"))
         self.gate = LeaseGate(uptime)
@@ -128,6 +130,9 @@ class Node:
             "own copy, so nothing is lost. Find out why the server that took over lacked them",
             rows=rows,
         )
+
+    def follows(self) -> bool:
+        return self.shard_log.caught_up
 
     def finish_writing(self) -> None:
         self.shard_log.stop()

@@ -167,6 +167,17 @@ class Reloader:
             self._waiting = []
             self._ended()
 
+    async def read_again(self) -> None:
+        """Applies the files before the relay takes messages: nothing runs yet that would have to end.
+
+        :raises Exception: they can't be used. It may have `problems`.
+        """
+        loaded = await self._read()
+        lists = await self._read_lists(loaded.config)
+        found = changes(self._daemon.config, loaded.config)
+        self._exchange(loaded, {}, lists)
+        self._say(found)
+
     async def reload(self) -> ReloadResult:
         """Applies the file, or refuses it. Must not be called while another reload is under way."""
         daemon = self._daemon
@@ -189,8 +200,8 @@ class Reloader:
         found = changes(old, new)
         replaced = {name: daemon.links[name] for name in carriers.changed}
         removed = {name: daemon.links[name] for name in carriers.removed}
-        self._exchange(taken_up(old, new), links, lists)
-        daemon.places = loaded.places
+        links |= {name: daemon.links[name] for name in new.carriers if name not in links}
+        self._exchange(loaded, links, lists)
         self._say(found)
         for note in unknown_tags(daemon.config, lists):
             self.log.warn("route_tag_unknown: {note}", note=note)
@@ -214,12 +225,17 @@ class Reloader:
         daemon.stale_names.look()
         return ReloadResult(now, True, [], found)
 
-    def _exchange(self, config: Config, links: dict[str, CarrierLink], lists: NumberLists | None) -> None:
+    def _exchange(self, loaded: LoadedConfig, links: dict[str, CarrierLink], lists: NumberLists | None) -> None:
+        """Uses a configuration.
+
+        :param links: all links; none before the start.
+        """
         daemon = self._daemon
         old = daemon.config
-        daemon.config = config
+        config = daemon.config = taken_up(old, loaded.config)
+        daemon.places = loaded.places
         daemon.accounts.replace(config.accounts)
-        daemon.links = {name: links.get(name) or daemon.links[name] for name in config.carriers}
+        daemon.links = {name: links[name] for name in config.carriers if name in links}
         routes = Routes(config.routes, lists, endings_of(config.accounts))
         daemon.flow.reroute(routes, daemon.links, config.validity_seconds)
         daemon.flow.charging.replace(config.accounts, config.prices)

@@ -15,14 +15,17 @@ from relay.cluster.node_name import node_name
 from relay.config.model import Config
 
 
-def run(action: str, config: Config, *, as_json: bool) -> int:
-    """Runs one action, and gives the exit status."""
+def run(action: str, config: Config, compared: Config, *, as_json: bool) -> int:
+    """Runs one action, and gives the exit status.
+
+    :param compared: the part of the configuration that must be the same on all nodes.
+    """
     database = ClusterDatabase(connection_arguments(config.cluster, action))
     try:
         if action == "init":
             return _init(database, config)
         if action == "accept-file":
-            return _accept_file(database, config)
+            return _accept_file(database, config, compared)
         return _status(database, config, as_json=as_json)
     except ClusterRefused as problem:
         print(problem, file=sys.stderr)
@@ -49,11 +52,11 @@ def _init(database: ClusterDatabase, config: Config) -> int:
     return 1 if wrong else 0
 
 
-def _accept_file(database: ClusterDatabase, config: Config) -> int:
+def _accept_file(database: ClusterDatabase, config: Config, compared: Config) -> int:
     database.check_schema()
     node = node_name(config.cluster)
     latest, before = database.files(node)
-    verdict = judge(config_digest(config), latest, before, accepted=True)
+    verdict = judge(config_digest(compared), latest, before, accepted=True)
     if not database.keep_file(node, verdict.file, is_new=verdict.is_new):
         print("another node has made its file the latest at the same time; look, and try again", file=sys.stderr)
         return 1

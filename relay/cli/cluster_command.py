@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from relay.app.cluster_checks import driver_problems
-from relay.app.config_file import read_config
+from relay.app.config_file import load_file
 from relay.app.load_config import ConfigError
 from relay.cli.command_parser import CommandParser, command_parser
 
@@ -57,14 +57,15 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the action that the arguments name."""
     options = make_parser().parse_args(arguments)
     try:
-        config = read_config(options.config, [driver_problems])
+        loaded = load_file(options.config, [driver_problems])
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
         return 1
+    config = loaded.config
     if not config.cluster.database:
         print(f"{options.config}: cluster.database is missing, so there is no cluster", file=sys.stderr)
         return 1
-    # Imported here, because it needs the database's driver, and `read_config` has said so if that is missing.
+    # Imported here, because it needs the database's driver, and `load_file` has said so if that is missing.
     from relay.cli.cluster_actions import run
 
     if options.action in ("import", "export"):
@@ -75,4 +76,4 @@ def main(arguments: Sequence[str]) -> int:
         from relay.cli.log_losses import run as run_on_losses
 
         return run_on_losses(options.action, config)
-    return run(options.action, config, as_json=getattr(options, "json", False))
+    return run(options.action, config, loaded.places.compared(config), as_json=getattr(options, "json", False))

@@ -37,6 +37,9 @@ class Membership(Protocol):
     async def acquire(self) -> None:
         """Waits until this relay owns the shard, perhaps for days. Cancel it to stop waiting."""
 
+    def follows(self) -> bool:
+        """Whether the store has everything that the relay that works has written, as of some moments ago."""
+
     def finish_writing(self) -> None:
         """Gives up writes that the database doesn't take within some seconds. Call it before the store is stopped."""
 

@@ -74,6 +74,21 @@ class Places(msgspec.Struct, frozen=True):
         """The entries of one table."""
         return {path: place for path, place in self.entries.items() if path[0] == table}
 
+    def compared(self, config: Config) -> Config:
+        """The part of a configuration that each relay of a cluster has for itself, and which must be the same there.
+
+        With the admin API, the database has the entries of conf.d for all of them.
+        """
+        if not config.admin.api:
+            return config
+        parts = {path for path, _ in self.parts()}
+        return msgspec.structs.replace(
+            config,
+            accounts={name: each for name, each in config.accounts.items() if ("accounts", name) not in parts},
+            carriers={name: each for name, each in config.carriers.items() if ("carriers", name) not in parts},
+            routes=[each for index, each in enumerate(config.routes) if ("routes", index) not in parts],
+        )
+
     def parts(self) -> list[tuple[Path, Place]]:
         """The entries that are in files of conf.d."""
         return [(path, place) for path, place in self.entries.items() if place.in_part]

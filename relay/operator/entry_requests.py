@@ -138,11 +138,19 @@ Record = Callable[[str], Awaitable[None]]
 class EditsEntries(Protocol):
     """Reads and changes the accounts, carriers and routes of the configuration.
 
-    :raises EntryRefused: from every method but `clean_up`.
+    :raises EntryRefused: from every method but the first two.
     """
 
-    async def clean_up(self) -> None:
-        """Deletes what changes have left that a kill interrupted. To be called at a start, before any change."""
+    async def begin(self) -> None:
+        """Begins, at the start, when the store is open and before anything is made of the configuration.
+
+        It deletes what interrupted changes have left. In a cluster it takes the files from the database.
+
+        :raises Exception: the files can't be used.
+        """
+
+    async def follow(self) -> None:
+        """In a cluster, while another relay works: takes the files from the database. Call it now and then."""
 
     async def entries(self, table: Table, after: str, limit: int) -> EntryPage:
         """The entries of a table in the order of the files, those of the main file first.

@@ -393,7 +393,6 @@ class ClusterTests(ChecksTestCase):
 
     def test_what_only_a_journal_on_the_disk_has_is_refused(self) -> None:
         self.assert_problem(f"cluster: {{{self.DATABASE}}}\njournal: {{sync: never}}", "journal.sync")
-        self.assert_problem(f"cluster: {{{self.DATABASE}}}\nadmin: {{api: true, {USERS}}}", "admin.api", "cluster")
         self.assert_problem(f"cluster: {{{self.DATABASE}}}\nhistory: {{days: 3, numbers: hashed}}", "history.numbers")
 
     def test_a_node_may_have_any_printable_name(self) -> None:

@@ -28,6 +28,10 @@ routes:
 """
 
 
+class Killed(BaseException):
+    """The relay is killed. Nothing catches this."""
+
+
 class FilesDaemon:
     """The part of the daemon that a change needs, and a reload that only reads the files."""
 
@@ -38,14 +42,23 @@ class FilesDaemon:
         #: What the next reload says instead of reading the files.
         self.refuses: list[str] = []
         self.fails: Exception | None = None
+        #: Whether the relay is killed in the next reload.
+        self.killed = False
         self.read()
 
     def read(self) -> None:
         loaded = load_file(self.file)
         self.config, self.places = loaded.config, loaded.places
 
+    async def read_again(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.read()
+
     async def reload_now(self) -> ReloadResult:
         self.reloads += 1
+        if self.killed:
+            raise Killed
         if self.fails is not None:
             raise self.fails
         if self.refuses:

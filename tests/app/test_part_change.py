@@ -4,10 +4,7 @@ import errno
 
 from relay.app.part_change import OsPartDisk, PartChange, remove_leftovers
 from tests.app.test_conf_d import ConfDTestCase
-
-
-class Killed(BaseException):
-    """The relay is killed. Nothing catches this."""
+from tests.app.test_config_editor import Killed
 
 
 class FailingDisk(OsPartDisk):

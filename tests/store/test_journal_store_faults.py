@@ -27,6 +27,7 @@ from relay.store.journal.journal_format import (
 from relay.store.journal.journal_store import JournalStore
 from relay.store.journal.repair import repair
 from relay.store.table.entry_values import Segment
+from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Attempt, Channel, Ending, Outcome, QueueKey, Verdict
@@ -241,6 +242,17 @@ class CutAndFlippedTests(SynchronousTestCase):
         shown = list(dump(directory))
         self.assertEqual([entry.get("octets_bytes") for entry in shown], [None, 8, 8])
         self.assertNotIn("secret", repr(shown))
+
+    def test_a_dump_shows_no_setting_with_secrets(self) -> None:
+        directory = self.mktemp()
+        os.makedirs(os.path.join(directory, "journal"))
+        names = ("notification_secret", "notification_secret_old", "conf.d/accounts/beta", "notify")
+        with open(os.path.join(directory, "journal", "000000000001.seg"), "wb") as file:
+            settings = [Setting("plain", name, f"value of {name}") for name in names]
+            file.write(encode_header(1, NOW) + encode_frame([*settings, Setting("plain", names[0], None)]))
+        shown = [entry["value"] for entry in list(dump(directory))[1:]]
+        self.assertEqual(["not shown"] * 3 + ["value of notify", None], shown)
+        self.assertIn("value of conf.d/accounts/beta", repr(list(dump(directory, texts=True))))
 
 
 class FailingDiskTests(SynchronousTestCase):

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relay.store.table.records import Record, Synced
+from relay.store.table.records import Record, Setting, Synced
 from relay.values.ids import id_text
 from relay.values.messages import destination_of, source_of
 
@@ -216,6 +216,10 @@ def next_intact(octets: bytes, start: int) -> int | None:
     return None
 
 
+#: Settings whose values are secrets or have some: of webhooks' signatures, and files of conf.d in a cluster.
+_SECRET_SETTING: Final = re.compile("notification_secret|conf\\.d/")
+
+
 def dump(directory: str | Path, *, texts: bool = False) -> Iterator[dict[str, Any]]:
     """Yields the records of a journal as dicts for JSON, for people and scripts.
 
@@ -287,6 +291,8 @@ def _shown(record: Any, texts: bool) -> dict[str, Any]:
         elif name == "parts" and not texts and isinstance(value, tuple) and value and isinstance(value[0], bytes):
             value = [len(body) for body in value]
             name = "parts_bytes"
+        elif name == "value" and type(record) is Setting and not texts and _SECRET_SETTING.match(record.name):
+            value = None if value is None else "not shown"
         else:
             value = _plain(value, texts)
         shown[name] = value

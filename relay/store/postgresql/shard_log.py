@@ -107,6 +107,8 @@ class ShardLog:
         self._owning = False
         self._appender: LogAppender | None = None
         self._reading_trouble = ""
+        #: Whether the table has been up to date since its beginning. Before, its state is an old one.
+        self.caught_up = False
         self.files = PostgresqlFiles(local, self._journal_directory, self._cache, lambda: connect(arguments), shard)
 
     @property
@@ -147,6 +149,7 @@ class ShardLog:
 
     def _begin(self, store: Follower) -> None:
         """Makes the table and the copy empty."""
+        self.caught_up = False
         self._refuse_own_journal()
         self._followed = store.follow()
         self._reader.begin_again()
@@ -204,6 +207,7 @@ class ShardLog:
         if await self._read_some():
             return 0.0
         await self._look_back()
+        self.caught_up = True
         return POLL_SECONDS
 
     async def _look_back(self) -> None:
