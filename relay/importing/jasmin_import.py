@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from relay.importing.imported import Imported, ImportProblem, Unsuitable, listener
 from relay.importing.jasmin_carriers import add_carriers
-from relay.importing.jasmin_routes import JasminUser, add_mo_routes, add_mt_routes, pattern_of
+from relay.importing.jasmin_prices import add_charges
+from relay.importing.jasmin_routes import JasminUser, add_mo_routes, add_mt_routes, mt_routes, pattern_of
 from relay.importing.number_patterns import beginnings_of, matches_all
 from relay.importing.pickle_reader import Stored, UnreadablePickle, plain, read_pickle
 
@@ -19,7 +20,6 @@ _VALUE_FILTERS: Final = {
     "source_address": "see senders.allow",
     "content": "the relay doesn't look at texts",
 }
-_QUOTAS: Final = ("balance", "early_decrement_balance_percent", "submit_sm_count")
 
 
 def import_jasmin(read: Callable[[str], bytes | None]) -> Imported:
@@ -57,7 +57,9 @@ def import_jasmin(read: Callable[[str], bytes | None]) -> Imported:
         add_carriers(connectors or [], place("smppccs"), imported)
         accounts = [_account(user, place("router-users"), imported) for user in users or []]
         found = [account for account in accounts if account is not None]
-        add_mt_routes(stored("router-mtroutes"), place("router-mtroutes"), found, imported)
+        routes = mt_routes(stored("router-mtroutes"), place("router-mtroutes"), imported)
+        add_mt_routes(routes, place("router-mtroutes"), found, imported)
+        add_charges(routes, place("router-users"), found, imported)
         add_mo_routes(stored("router-moroutes"), place("router-moroutes"), imported)
     except (TypeError, ValueError, AttributeError, LookupError) as problem:
         raise ImportProblem(f"store: a file has something else in it than Jasmin writes: {problem}") from None
@@ -107,8 +109,9 @@ def _account(user: Stored, place: str, imported: Imported) -> JasminUser | None:
         account["rate"] = plain(max(rates))
         if len(set(rates)) > 1:
             imported.leave_out(here, "http_throughput and smpps_throughput differ: the relay has one rate for both")
-    if quota := [key for key in _QUOTAS if quotas.get(key) is not None]:
-        imported.leave_out(here, f"{', '.join(quota)}: write quota, prices and prepaid by hand (docs/charging.md)")
+    if quotas.get("early_decrement_balance_percent") is not None:
+        imported.leave_out(here, "early_decrement_balance_percent: the relay takes the whole price when it accepts the "
+                           "message")  # fmt: skip
     if sender := messages["defaults"].get("source_address"):
         account["senders"] = {"default": plain(sender)}
     filters = messages["value_filters"]
@@ -121,7 +124,15 @@ def _account(user: Stored, place: str, imported: Imported) -> JasminUser | None:
     except Unsuitable as problem:
         imported.leave_out(here, f"value filter dst_addr: {problem}: write the routes of the account")
     group_id = str(group.get("gid")) if isinstance(group, Stored) else ""
-    return JasminUser(name, str(user.get("uid")), group_id, tuple(allowed))
+    balance, count = quotas.get("balance"), quotas.get("submit_sm_count")
+    return JasminUser(
+        name,
+        str(user.get("uid")),
+        group_id,
+        tuple(allowed),
+        None if balance is None else float(balance),
+        None if count is None else int(count),
+    )
 
 
 def _credential(stored: Any) -> dict[str, dict[str, Any]]:

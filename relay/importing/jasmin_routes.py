@@ -16,18 +16,26 @@ class JasminUser(msgspec.Struct, frozen=True):
 
     :ivar account: the name of its account.
     :ivar allowed: the only beginnings of numbers to which it may send.
+    :ivar balance: what it may spend; None: it isn't limited.
+    :ivar messages: how many messages it may send; None: it isn't limited.
     """
 
     account: str
     user_id: str
     group_id: str
     allowed: Sequence[str] = ("",)
+    balance: float | None = None
+    messages: int | None = None
 
 
-class _Route(msgspec.Struct, frozen=True):
-    """One MT route, with the conditions that can be converted. None: no condition."""
+class MtRoute(msgspec.Struct, frozen=True):
+    """One MT route, with the conditions that can be converted. None: no condition.
+
+    :ivar rate: what an SMS costs users who have a balance.
+    """
 
     places: Places
+    rate: float = 0.0
     beginnings: Sequence[str] = ("",)
     user_id: str | None = None
     group_id: str | None = None
@@ -40,9 +48,13 @@ class _Route(msgspec.Struct, frozen=True):
         )
 
 
-def add_mt_routes(table: Any, place: str, users: Sequence[JasminUser], imported: Imported) -> None:
-    """Writes the routes. Jasmin takes the route with the highest order whose filters all match."""
-    routes = [route for order, stored in _ordered(table) if (route := _mt_route(order, stored, place, imported))]
+def mt_routes(table: Any, place: str, imported: Imported) -> list[MtRoute]:
+    """The MT routes that can be converted, the highest order first. Jasmin takes the first one whose filters match."""
+    return [route for order, stored in _ordered(table) if (route := _mt_route(order, stored, place, imported))]
+
+
+def add_mt_routes(routes: Sequence[MtRoute], place: str, users: Sequence[JasminUser], imported: Imported) -> None:
+    """Writes the routes."""
 
     def choice(user: JasminUser) -> Callable[[str], Places]:
         def places(number: str) -> Places:
@@ -72,7 +84,7 @@ def add_mt_routes(table: Any, place: str, users: Sequence[JasminUser], imported:
     add_routes(imported, place, beginnings, choice(everyone), accounts)
 
 
-def _mt_route(order: int, stored: Stored, place: str, imported: Imported) -> _Route | None:
+def _mt_route(order: int, stored: Stored, place: str, imported: Imported) -> MtRoute | None:
     here = f"{place}: route {order}"
     names = [str(connector.get("cid")) for connector in _connectors(stored)]
     known = [name for name in names if name in imported.table("carriers")]
@@ -81,10 +93,9 @@ def _mt_route(order: int, stored: Stored, place: str, imported: Imported) -> _Ro
             imported.leave_out(here, f"there is no carrier {name}")
     if not known:
         return None
-    if stored.get("rate"):
-        imported.leave_out(here, "rate: the relay has no prices")
     one_each = "Failover" in stored.name
-    route = _Route(tuple((name,) for name in known) if one_each else (tuple(known),))
+    places = tuple((name,) for name in known) if one_each else (tuple(known),)
+    route = MtRoute(places, float(stored.get("rate") or 0.0))
     for rule in _filters(stored):
         try:
             route = msgspec.structs.replace(route, **_mt_condition(rule))

@@ -14,6 +14,8 @@ from relay.cli.import_command import yaml_text
 from relay.config.model import Config
 from relay.importing.imported import Imported, ImportProblem, Unsuitable
 from relay.importing.jasmin_import import import_jasmin
+from relay.importing.jasmin_prices import add_charges
+from relay.importing.jasmin_routes import JasminUser, MtRoute
 from relay.importing.number_patterns import beginnings_of, number_of, word_of
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "data" / "jasmin"
@@ -69,6 +71,14 @@ class JasminDirectoryTests(SynchronousTestCase):
                                   "{system_id: shop, password: ..., max_binds: 2}"))  # fmt: skip
         self.assertNotIn("gone", self.config.accounts)
 
+    def test_a_balance_makes_a_prepaid_account_and_the_line_says_how_to_fill_it(self) -> None:
+        shop, bank = self.config.accounts["shop"], self.config.accounts["bank"]
+        self.assertEqual((shop.prices, shop.prepaid), ("jasmin-rates", True))
+        # It may send to these numbers only, and its route has no rate.
+        self.assertEqual({"44": "0.00"}, self.config.prices["jasmin-rates"].by_prefix)
+        self.assertEqual(("", False), (bank.prices, bank.prepaid))
+        self.assertTrue(self.said("python -m relay balance shop --add 10.50 --key jasmin-import"))
+
     def test_the_listeners_of_jasmin_cfg_are_taken(self) -> None:
         self.assertEqual(self.config.http.listen, ["tcp:1501:interface=127.0.0.1"])
         self.assertEqual(self.config.smpp.listen, ["tcp:2875:interface=127.0.0.1"])
@@ -107,6 +117,57 @@ class JasminDirectoryTests(SynchronousTestCase):
 
     def test_no_line_shows_a_password(self) -> None:
         self.assertFalse(self.said("-pw"))
+
+
+class ChargeTests(SynchronousTestCase):
+    """Balances and counts of users, and the rates of routes."""
+
+    ROUTES = (
+        MtRoute((("tier1",),), 0.02, ["44"], user_id="1"),
+        MtRoute((("tier1",),), 0.05, ["44", "4470"]),
+        MtRoute((("tier2",),), 0.000001, ["1"]),
+        MtRoute((("tier2",),), 0.3),
+    )
+
+    def setUp(self) -> None:
+        self.imported = Imported()
+
+    def charged(self, *users: JasminUser) -> dict[str, Any]:
+        add_charges(self.ROUTES, "users", users, self.imported)
+        return {name: table["by_prefix"] for name, table in self.imported.table("prices").items()}  # type: ignore[index]
+
+    def test_each_beginning_costs_what_its_route_costs_the_user(self) -> None:
+        prices = self.charged(JasminUser("shop", "1", "g", balance=10.0), JasminUser("bank", "2", "g", balance=1.5))
+        self.assertEqual({"": "0.30", "1": "0.000001", "44": "0.02"}, prices["jasmin-rates"])
+        self.assertEqual({"": "0.30", "1": "0.000001", "44": "0.05"}, prices["jasmin-rates-bank"])
+        self.assertEqual({"prices": "jasmin-rates-bank", "prepaid": True}, self.imported.table("accounts", "bank"))
+        [shop, bank] = self.imported.left_out
+        self.assertIn("users: user shop: balance: the relay's journal has it. Write its currency into", shop)
+        self.assertIn("relay balance bank --add 1.50 --key jasmin-import", bank)
+
+    def test_accounts_with_the_same_prices_share_a_table(self) -> None:
+        users = [JasminUser(name, name, "g", balance=1.0) for name in ("a", "b")]
+        self.assertEqual(["jasmin-rates"], list(self.charged(*users)))
+
+    def test_numbers_to_which_a_user_may_not_send_have_no_price(self) -> None:
+        prices = self.charged(JasminUser("shop", "1", "g", ("1",), balance=10.0))
+        self.assertEqual({"1": "0.000001"}, prices["jasmin-rates"])
+
+    def test_a_count_of_messages_is_a_balance_in_messages(self) -> None:
+        self.assertEqual({"jasmin-messages": {"": "1"}}, self.charged(JasminUser("shop", "1", "g", messages=500)))
+        self.assertIn("submit_sm_count: each SMS costs 1", self.imported.left_out[0])
+        self.assertIn("relay balance shop --add 500.00 --key jasmin-import", self.imported.left_out[0])
+        self.assertIn("rate of MT routes: no user has a balance", self.imported.left_out[1])
+
+    def test_an_empty_balance_needs_no_command(self) -> None:
+        self.charged(JasminUser("shop", "1", "g", balance=0.0))
+        self.assertIn("balance: it is 0.00", self.imported.left_out[0])
+        self.assertNotIn("--add", self.imported.left_out[0])
+
+    def test_of_both_the_balance_is_taken_and_amounts_are_cut_with_a_word(self) -> None:
+        self.charged(JasminUser("shop", "1", "g", balance=0.12345678, messages=500))
+        self.assertIn("0.12345678 is taken as 0.123456", self.imported.left_out[0])
+        self.assertIn("submit_sm_count: the balance is taken", self.imported.left_out[-1])
 
 
 class OtherDirectoriesTests(SynchronousTestCase):

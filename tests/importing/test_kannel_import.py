@@ -237,6 +237,38 @@ class AccountTests(SynchronousTestCase):
             ],
         )
 
+    def test_further_logins_of_a_name_are_not_lost(self) -> None:
+        box = "group = opensmppbox\nsmpp-logins = /logins\n"
+        lines = (
+            "shop pw1 VMA 192.0.2.*",
+            "shop pw1 other 198.51.100.7",
+            # No network is like this, and it must not open the login to all.
+            "shop pw1 other 10.*.0.1",
+            "shop pw2 VMA 203.0.113.1",
+            "shop pw3 VMA *.*.*.*",
+            "shop-2 pw4 VMA *.*.*.*",
+            "a-long-name-of1 pw5 VMA 192.0.2.1",
+            "a-long-name-of1 pw6 VMA *.*.*.*",
+            "a-long-name-of1 pw5 VMA *.*.*.*",
+        )
+        imported = imported_of(box, logins="\n".join(lines))
+        accounts = loaded(imported).accounts
+        shop, long = accounts["shop"], accounts["a-long-name-of1"]
+        assert shop.smpp is not None and long.smpp is not None
+        self.assertEqual(["192.0.2.0/24", "198.51.100.7/32"], shop.smpp.allow_from)
+        further = {name: (each.system_id, each.password.reveal()) for name, each in shop.smpp_logins.items()}
+        self.assertEqual({"login2": ("shop-3", "pw2"), "login3": ("shop-4", "pw3")}, further)
+        self.assertEqual(["203.0.113.1/32"], shop.smpp_logins["login2"].allow_from)
+        self.assertEqual("a-long-name-o-2", long.smpp_logins["login2"].system_id)
+        # A later line of the same login is for all addresses.
+        self.assertEqual([], long.smpp.allow_from)
+        self.assertEqual(
+            "/logins:4: shop has a further password. The relay needs a system_id for each login: this one is "
+            "accounts.shop.smpp_logins.login2, with the system_id shop-3. Tell the customer",
+            imported.left_out[1],
+        )
+        self.assertEqual(4, len(imported.left_out))
+
 
 class ServiceTests(SynchronousTestCase):
     def test_keywords_become_rules_and_the_default_gets_the_rest(self) -> None:
