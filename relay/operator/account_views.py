@@ -127,6 +127,10 @@ def use_cards(frame: Frame, account: str, found: Statement, top_ups: Sequence[To
     )
 
 
+def _of_last_hour(failure_share: float | None) -> str:
+    return "no attempt in the last hour" if failure_share is None else f"{percent(failure_share)} in the last hour"
+
+
 def account_page(
     frame: Frame,
     account: AccountLook,
@@ -165,7 +169,7 @@ def account_page(
             ("URL", el("span", *url_of(account))),
             ("Owed", el("span", f"{owed.count:,}", *oldest)),
             ("Delivered", f"{account.delivered:,}"),
-            ("Attempts that failed", f"{account.retries:,}; {percent(account.failure_share)} in the last hour"),
+            ("Attempts that failed", f"{account.retries:,}; {_of_last_hour(account.failure_share)}"),
             ("Given up", f"{account.given_up:,}; {given_up:,} of all can be sent again"),
             ("Under way", f"{account.url_in_flight}"),
             ("Pausing", blocked),

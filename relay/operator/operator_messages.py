@@ -84,7 +84,7 @@ def _row(view: MessageView) -> Sequence[Content]:
         link(view.account, "accounts", view.account),
         destination_of(view.addresses).decode("latin-1"),
         source_of(view.addresses).decode("latin-1"),
-        el("td", badge(words.send_status), f" {status}"),
+        el("td", el("span", badge(words.send_status), f" {status}")),
         link(view.carrier, "carriers", view.carrier) if view.carrier else "none",
         el("td", view.carrier_error, class_=None if view.carrier_error else "nought"),
         el("td", told, class_="bad" if view.owed and view.attempts else None if told else "nought"),

@@ -160,7 +160,11 @@ def _since(now: float, span: Span, started_at: float, with_history: bool) -> lis
     if with_history:
         made.append("How messages ended comes from the history, which outlives a restart. ")
     if started_at > now - span.bucket_seconds * span.buckets:
-        made += ["The other charts count since ", moment(started_at), ", when the relay started."]
+        made += [
+            "The other charts count since " if with_history else "The charts count since ",
+            moment(started_at),
+            ", when the relay started.",
+        ]
     return made
 
 
