@@ -23,11 +23,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from relay.config import model
-from relay.store.api import NotifyPolicy
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_store import JournalStore
+from relay.store.store_values import NotifyPolicy
+from relay.values.carrier_reports import Submitted
 from relay.values.ids import new_ids
-from relay.values.messages import Message, Submitted
+from relay.values.messages import Message
 
 TEXT = b"\0\x01\x01447700900001\0\x01\x01447700900002\0\0\0\0\0\0\x01\0\0\0\x64" + b"x" * 100
 #: As long as the messages' validity and a carrier's wait together.

@@ -22,8 +22,9 @@ from relay.accounts.accounts import Accounts
 from relay.config import model
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_store import JournalStore
+from relay.values.carrier_reports import Submitted
 from relay.values.ids import new_ids
-from relay.values.messages import Message, Submitted
+from relay.values.messages import Message
 from tests.postgresql_servers import POSTGRESQL_MISSING, PostgresqlPair
 from tests.stores import at_once, wait_for
 

@@ -8,8 +8,10 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from relay.config import model
+from relay.values.carrier_reports import Outcome, PartsReceipted
 from relay.values.failover_rule import FailoverRule
-from relay.values.messages import Attempt, Ending, Outcome, PartsReceipted, Pending, Replacement, Verdict
+from relay.values.messages import Ending, Pending, Replacement
+from relay.values.notifications import Attempt, Verdict
 from relay.values.states import DELETED, DELIVERED, ENROUTE, EXPIRED, REJECTED, UNDELIVERABLE
 from tests.store_contract import SMPP, StoreCase
 from tests.stores import DAY, NOW, message, message_id, receipt, submitted

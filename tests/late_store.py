@@ -13,41 +13,27 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from relay.store.api import (
+from relay.store.store_values import (
     NO_IDS,
     NOBODY,
     AcceptedBefore,
     FeedEntry,
     Idempotency,
+    KeptReceipts,
     OtherCarrier,
+    ReadAgain,
     ReplayResult,
     StoreFigures,
+    StoreResult,
 )
+from relay.values.carrier_reports import AmbiguousReceipt, AtCarrier, QueryOutcome, Receipt, Submitted
 from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.inbound_lists import InboundListed, InboundWanted
-from relay.values.messages import (
-    AmbiguousReceipt,
-    AtCarrier,
-    Attempt,
-    Claim,
-    Ending,
-    FailedOver,
-    KeptReceipts,
-    Message,
-    MessageView,
-    Notification,
-    Pending,
-    QueryOutcome,
-    QueueKey,
-    ReadAgain,
-    Receipt,
-    Recovery,
-    Replacement,
-    StoreResult,
-    Submitted,
-)
+from relay.values.message_view import MessageView
+from relay.values.messages import Ending, FailedOver, Message, Pending, Replacement
+from relay.values.notifications import Attempt, Claim, Notification, QueueKey, Recovery
 
 
 class _Answer:

@@ -11,27 +11,14 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
-from relay.store.api import AcceptedBefore, Idempotency, Store, StoreFull
+from relay.store.api import Store
+from relay.store.store_values import AcceptedBefore, Idempotency, ReadAgain, StoreFull
+from relay.values.carrier_reports import AmbiguousReceipt, Outcome, PartsReceipted, QueryOutcome, Receipt, Submitted
 from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
 from relay.values.inbound_lists import InboundWanted
-from relay.values.messages import (
-    AmbiguousReceipt,
-    Attempt,
-    Channel,
-    Ending,
-    MessageView,
-    Notification,
-    Outcome,
-    PartsReceipted,
-    QueryOutcome,
-    QueueKey,
-    ReadAgain,
-    Receipt,
-    Recovery,
-    Replacement,
-    Submitted,
-    Verdict,
-)
+from relay.values.message_view import MessageView
+from relay.values.messages import Ending, Replacement
+from relay.values.notifications import Attempt, Channel, Notification, QueueKey, Recovery, Verdict
 from relay.values.states import (
     ACCEPTED,
     DELETED,

@@ -8,14 +8,15 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from relay.config import model
-from relay.store.api import NotifyPolicy
 from relay.store.journal.journal_store import JournalStore
+from relay.store.store_values import NotifyPolicy
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import FINAL, FORGOTTEN, OWED_SMPP, OWED_WEBHOOK
 from relay.store.table.same_id import as_several, row_of
 from relay.store.table.snapshots import snapshot
 from relay.store.table.table import Table
-from relay.values.messages import Message, Receipt, Submitted
+from relay.values.carrier_reports import Receipt, Submitted
+from relay.values.messages import Message
 from tests.simulated_disk import SimulatedDisk
 
 NOW = 1_700_000_000.0

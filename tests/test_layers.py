@@ -52,6 +52,7 @@ PURE = (
     "relay.quality.delivery_quality",
     "relay.quality.quality_rules",
     "relay.store.api",
+    "relay.store.store_values",
     "relay.store.table",
     "relay.store.journal.journal_format",
     "relay.store.postgresql.log_schema",

@@ -3,42 +3,28 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import NoReturn
 
-from relay.store.api import (
+from relay.store.api import Store
+from relay.store.store_values import (
     NO_IDS,
     NOBODY,
     AcceptedBefore,
     FeedEntry,
     Idempotency,
+    KeptReceipts,
     OtherCarrier,
+    ReadAgain,
     ReplayResult,
-    Store,
     StoreFigures,
+    StoreResult,
 )
+from relay.values.carrier_reports import AmbiguousReceipt, AtCarrier, QueryOutcome, Receipt, Submitted
 from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.inbound_lists import InboundListed, InboundWanted
-from relay.values.messages import (
-    AmbiguousReceipt,
-    AtCarrier,
-    Attempt,
-    Claim,
-    Ending,
-    FailedOver,
-    KeptReceipts,
-    Message,
-    MessageView,
-    Notification,
-    Pending,
-    QueryOutcome,
-    QueueKey,
-    ReadAgain,
-    Receipt,
-    Recovery,
-    Replacement,
-    StoreResult,
-    Submitted,
-)
+from relay.values.message_view import MessageView
+from relay.values.messages import Ending, FailedOver, Message, Pending, Replacement
+from relay.values.notifications import Attempt, Claim, Notification, QueueKey, Recovery
 
 
 def _unexpected(call: str) -> NoReturn:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from relay.account_pages.html import Content, el, moment
 from relay.charging.statement import Statement
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 
 
 def use_title(found: Statement) -> str:

@@ -15,7 +15,7 @@ from relay.http.api_request import ApiRequest, Reply
 from relay.http.message_requests import FORMS
 from relay.http.paths import Handler
 from relay.http.problems import Problem, of_store, retry_after
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 
 SESSION_COOKIE: Final = "relay_session"
 LOGIN_COOKIE: Final = "relay_login"

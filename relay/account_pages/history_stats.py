@@ -10,7 +10,7 @@ from relay.account_pages.delivery_stats import DURATIONS, KINDS, DeliveryStatsVi
 from relay.history.history_entries import Group
 from relay.history.history_query import HistorySums
 from relay.history.history_questions import HistoryQuestions
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values.states import customer_words
 
 #: The history is a second behind, so a question a second is enough for everybody who looks.

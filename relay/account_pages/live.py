@@ -18,7 +18,7 @@ from relay.http.api_request import ApiRequest, Reply
 from relay.http.message_reports import report
 from relay.http.problems import Problem
 from relay.store.api import StoreQueries
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 
 #: The most streams at once, and the most of one account.
 MOST_STREAMS: Final = 64

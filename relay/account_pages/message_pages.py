@@ -10,7 +10,7 @@ from relay.account_pages.list_question import FILTERS, NOTIFIED, ListQuestion
 from relay.account_pages.resend_words import PICK
 from relay.http.message_reports import report
 from relay.http.types import MessageReport
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 
 
 def finder(question: ListQuestion, problems: Mapping[str, str]) -> Tag:

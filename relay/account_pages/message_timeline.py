@@ -11,7 +11,8 @@ from relay.account_pages.html import Content, badge, button, card, copied, durat
 from relay.account_pages.page_values import Session
 from relay.http.message_reports import report
 from relay.values.ids import id_text
-from relay.values.messages import AttemptView, Channel, MessageView, Notification, PartView
+from relay.values.message_view import AttemptView, MessageView, PartView
+from relay.values.notifications import Channel, Notification
 from relay.values.states import CUSTOMER_WORDS, ENROUTE, UNKNOWN, customer_words
 from relay.webhooks.request import WebhookRequest
 

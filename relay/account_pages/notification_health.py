@@ -11,7 +11,8 @@ from relay.account_pages.html import Content, card, el, facts, moment
 from relay.account_pages.list_question import ListQuestion
 from relay.accounts.account_settings import OFF_BY_OPERATOR
 from relay.http.collaborators import Customers, WebhookTester
-from relay.store.api import Store, StoreBusy
+from relay.store.api import Store
+from relay.store.store_values import StoreBusy
 
 #: The count of what is owed is used for so long, because each count reads all queues.
 COUNTED_AGAIN_SECONDS: Final = 5.0

@@ -21,7 +21,8 @@ from relay.account_pages.page_values import AccountSuspended, Flash, TooManyAtte
 from relay.accounts.api_keys import ApiKey
 from relay.http.collaborators import Customers
 from relay.http.login_limits import LoginLimits
-from relay.store.api import SettingsStore, StoreUnavailable
+from relay.store.api import SettingsStore
+from relay.store.store_values import StoreUnavailable
 from relay.values.ids import RandomBytes
 
 #: How long a session lasts, and how long it may be unused.

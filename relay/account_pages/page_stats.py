@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from relay.account_pages.delivery_stats import DeliveryStats, DeliveryStatsView, Span
-from relay.store.api import StoreBusy, StoreQueries
+from relay.store.api import StoreQueries
+from relay.store.store_values import StoreBusy
 from relay.values.states import ACCEPTED, ENROUTE, SCHEDULED, customer_words
 
 #: How many entries of the feed are read in one turn of the reactor. That takes two or three milliseconds.

@@ -11,7 +11,7 @@ from relay.http.collaborators import Customers, SubmissionFlow
 from relay.http.message_preparer import MessagePreparer
 from relay.http.problems import Problem, of_store
 from relay.http.types import DefaultSenderRequest, MessageRequest, from_form
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.text.compose import InvalidText, compose
 from relay.text.text_size import text_size
 from relay.values.ids import id_text

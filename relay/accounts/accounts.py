@@ -33,7 +33,7 @@ from relay.accounts.smpp_logins import SmppLogin, logins_of
 from relay.config.model import Account, NotificationTls
 from relay.config.sender_patterns import AllowedSenders
 from relay.config.urls import UrlProblem, WebUrl, check_url
-from relay.store.api import NotifyPolicy
+from relay.store.store_values import NotifyPolicy
 from relay.values.account_share import NO_SHARE, AccountShare
 from relay.values.rate import TokenBucket
 

@@ -11,7 +11,8 @@ from twisted.internet.defer import DeferredLock
 from relay.accounts.account_settings import UNSEEN_SECRET
 from relay.accounts.accounts import Accounts, Target
 from relay.accounts.signing import new_secret
-from relay.store.api import SettingsStore, StoreUnavailable
+from relay.store.api import SettingsStore
+from relay.store.store_values import StoreUnavailable
 
 
 class FirstSecrets:

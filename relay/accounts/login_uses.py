@@ -10,7 +10,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from relay.runtime.tasks import Tasks
-from relay.store.api import SettingsStore, StoreUnavailable
+from relay.store.api import SettingsStore
+from relay.store.store_values import StoreUnavailable
 
 KEPT_AFTER_SECONDS: Final = 3600.0
 

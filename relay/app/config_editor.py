@@ -43,7 +43,7 @@ from relay.operator.entry_requests import (
     PartFilePage,
     Record,
 )
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 
 #: Changes that wait for the one under way. Further ones are refused.
 _MOST_WAITING: Final = 16

@@ -54,7 +54,7 @@ from relay.store.api import Store
 from relay.store.journal.journal_format import JournalError
 from relay.tracing.tracing import Tracing
 from relay.values.ids import RandomBytes
-from relay.values.messages import Channel
+from relay.values.notifications import Channel
 
 
 class DurableStore(Store, Protocol):

@@ -16,7 +16,7 @@ from relay.carriers.relay_api import LONGEST_ID, MOST_NOTIFICATIONS, REPLAY_SECO
 from relay.config.model import Carrier
 from relay.receipts.dialects import CarrierIds, CarrierStates
 from relay.store.table.orphans import is_unreadable
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 
 _FORMS: Final = "application/x-www-form-urlencoded"
 

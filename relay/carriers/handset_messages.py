@@ -25,7 +25,7 @@ from relay.config.model import Account, Carrier, Limits
 from relay.routing.flow import MessageFlow
 from relay.routing.inbound_rules import InboundRules, InboundTarget
 from relay.runtime.tasks import Tasks
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.text.from_handsets import HandsetPart, read_part, text_of, without_place
 from relay.values.ids import RandomBytes, new_ids
 from relay.values.inbound import InboundMessage, InboundPart, PartsKey

@@ -29,8 +29,8 @@ from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Drain, Tasks
 from relay.text.text_form import TextForm
+from relay.values.carrier_reports import AtCarrier, Receipt
 from relay.values.counters import CarrierCounters
-from relay.values.messages import AtCarrier, Receipt
 from relay.values.pdus import Accepted, Answered, LateAnswer, MessagePdu
 from relay.values.wire_tap import WireTap
 

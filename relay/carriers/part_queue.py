@@ -19,7 +19,7 @@ from relay.carriers.account_turns import AccountTurns
 from relay.routing.cancelled import CancelledMessages
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Tasks
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values.account_share import AccountShare
 
 #: How many parts' bodies are read at once.

@@ -22,7 +22,7 @@ from relay.carriers.sending_speed import SendingSpeed
 from relay.carriers.session_api import CarrierSession, Request
 from relay.routing.flow_api import Outgoing
 from relay.smpp.message_codec import with_source
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.text.carrier_form import CarrierForm
 from relay.text.compose import source_address
 from relay.values import smpp_constants as c

@@ -28,7 +28,8 @@ from relay.smpp.other_codec import cancel_sm_body, decode_query_sm_resp, query_s
 from relay.text.carrier_form import PLAIN_CARRIER_FORM, CarrierForm
 from relay.text.compose import source_address
 from relay.values import smpp_constants as c
-from relay.values.messages import AtCarrier, QueryOutcome, Receipt, Submitted, source_of
+from relay.values.carrier_reports import AtCarrier, QueryOutcome, Receipt, Submitted
+from relay.values.messages import source_of
 from relay.values.pdus import Answered, CodecError
 
 #: The share of all windows that query_sm may use. At least one is always allowed.

@@ -14,7 +14,7 @@ from relay.receipts.tlvs import ends_even
 from relay.smpp.message_codec import decode_damaged_receipt, decode_message
 from relay.store.table.orphans import is_unreadable
 from relay.values import smpp_constants as c
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 from relay.values.pdus import CodecError, MessagePdu
 
 

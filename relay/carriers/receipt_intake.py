@@ -17,9 +17,9 @@ from relay.carriers.read_again import read_again
 from relay.carriers.session_api import Responder
 from relay.receipts.reader import ReceiptReader
 from relay.smpp.message_codec import decode_message
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import ReadAgain, StoreUnavailable
+from relay.values.carrier_reports import Outcome, Receipt
 from relay.values.histogram import SLOW_SECONDS, Histogram
-from relay.values.messages import Outcome, ReadAgain, Receipt
 from relay.values.pdus import CodecError, MessagePdu
 from relay.values.smpp_constants import (
     ESM_CLASS_DELIVERY_RECEIPT,

@@ -19,7 +19,7 @@ from relay.receipts.dialects import CarrierIds, CarrierStates
 from relay.store.table.orphans import is_unreadable
 from relay.text.passthrough import read_part
 from relay.values import smpp_constants as c
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 
 #: How many seconds a notification's timestamp may be before or after now. An older one may be a replay by an attacker.
 REPLAY_SECONDS: Final = 300

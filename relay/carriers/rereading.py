@@ -26,8 +26,8 @@ from twisted.logger import Logger
 from relay.carriers.link import CarrierLink
 from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Tasks
-from relay.store.api import StoreUnavailable
-from relay.values.messages import Outcome, ReadAgain
+from relay.store.store_values import ReadAgain, StoreUnavailable
+from relay.values.carrier_reports import Outcome
 
 #: How many receipts are read in one turn of the reactor. That takes some milliseconds.
 _READ_A_TURN: Final = 200

@@ -26,7 +26,8 @@ from relay.receipts.dialects import CarrierIds
 from relay.routing.carrier_order import RouteCarriers, without
 from relay.routing.flow_api import Outgoing
 from relay.values import smpp_constants as c
-from relay.values.messages import Ending, PartsReceipted, Submitted
+from relay.values.carrier_reports import PartsReceipted, Submitted
+from relay.values.messages import Ending
 from relay.values.pdus import Accepted, Answered, LateAnswer
 from relay.values.states import REJECTED, UNKNOWN
 

@@ -10,10 +10,11 @@ from relay.routing.flow import MessageFlow
 from relay.smpp.other_codec import query_sm_resp_body
 from relay.smpp.server import SmppServerProtocol
 from relay.smpp.times import smpp_time_text
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets, parse_id
-from relay.values.messages import MessageView, Submission, same_addresses
+from relay.values.message_view import MessageView
+from relay.values.messages import Submission, same_addresses
 from relay.values.network_errors import error_number
 from relay.values.pdus import MessageIdPdu, ReplacePdu
 from relay.values.states import ENROUTE, SCHEDULED

@@ -18,10 +18,11 @@ from relay.customers.segmented_messages import Segmented, SegmentSender
 from relay.receipts.writer import ReceiptWriter
 from relay.runtime.tasks import Tasks
 from relay.smpp.server import SmppServerProtocol
-from relay.store.api import NotificationStore, StoreUnavailable
+from relay.store.api import NotificationStore
+from relay.store.store_values import StoreUnavailable
 from relay.text.without_parameters import without_parameters
 from relay.values.counters import Counters
-from relay.values.messages import Attempt, Notification, QueueKey, Verdict
+from relay.values.notifications import Attempt, Notification, QueueKey, Verdict
 from relay.values.pdus import Accepted, Answered
 from relay.values.smpp_constants import (
     DELIVER_SM,

@@ -32,10 +32,11 @@ from relay.smpp.message_codec import deliver_body_from_data_sm
 from relay.smpp.other_codec import submit_multi_resp_body
 from relay.smpp.server import SmppServerProtocol
 from relay.smpp.tapping import begin_tap, end_tap
-from relay.store.api import StoreFull, StoreUnavailable
+from relay.store.store_values import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets
-from relay.values.messages import Channel, Message, QueueKey, Submission
+from relay.values.messages import Message, Submission
+from relay.values.notifications import Channel, QueueKey
 from relay.values.pdus import Accepted, Answered, BindPdu, MessageIdPdu, MessagePdu, SubmitMultiPdu
 from relay.values.wire_tap import WireTap
 

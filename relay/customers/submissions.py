@@ -16,7 +16,8 @@ from relay.smpp.message_codec import (
 from relay.smpp.times import seconds_until, smpp_time_text
 from relay.text.compose import source_address
 from relay.values import smpp_constants as c
-from relay.values.messages import MAX_PRIORITY, MessageView, Replacement, Submission, source_of
+from relay.values.message_view import MessageView
+from relay.values.messages import MAX_PRIORITY, Replacement, Submission, source_of
 from relay.values.pdus import MessagePdu, ReplacePdu
 
 #: How far in the future a message may be scheduled.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 from relay.history.record_line import record_line, record_of
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 
 Format = Literal["csv", "jsonl"]
 

@@ -16,7 +16,9 @@ import msgspec
 
 from relay.store.table.message_views import without_outcome
 from relay.values.charge import Charge
-from relay.values.messages import AttemptView, Channel, Message, MessageView, PartView
+from relay.values.message_view import AttemptView, MessageView, PartView
+from relay.values.messages import Message
+from relay.values.notifications import Channel
 from relay.values.states import DELIVERED, SCHEDULED, customer_words
 
 #: The low bits of a row's key: a running number, so that messages of the same millisecond have keys of their own.

@@ -53,7 +53,8 @@ from relay.store.table.records import (
     Snapshot,
     each_id,
 )
-from relay.values.messages import Message, Submitted
+from relay.values.carrier_reports import Submitted
+from relay.values.messages import Message
 from relay.values.shown_url import without_secrets
 from relay.values.states import ENROUTE, SCHEDULED
 

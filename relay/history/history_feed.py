@@ -12,7 +12,7 @@ import msgspec
 
 from relay.history.history_entries import COLUMNS, Group, Origin, Row, entry_of
 from relay.history.history_source import HistoryConnection
-from relay.store.api import FeedEntry
+from relay.store.store_values import FeedEntry
 
 #: A batch is divided into rows of so many places, so that a page reads few places that it doesn't need.
 _PLACES_A_ROW: Final = 500

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from relay.history.history_entries import Group
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 
 
 class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 
 from relay.history.history_query import HistoryPage, HistoryQuery, HistorySums
 from relay.history.history_source import SearchTimedOut
-from relay.store.api import FeedEntry, StoreBusy, StoreUnavailable
-from relay.values.messages import MessageView
+from relay.store.store_values import FeedEntry, StoreBusy, StoreUnavailable
+from relay.values.message_view import MessageView
 
 #: Questions that may wait: of one account (or of the operator), and of all together.
 MOST_WAITING_EACH: Final = 4

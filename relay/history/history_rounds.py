@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from relay.history.history_entries import ATTEMPTS_KEPT, Entry, PartEntry
 from relay.store.table.records import Learnt, PartSnapshot, RoundEnded, RoundLearnt, Snapshot
-from relay.values.messages import Submitted
+from relay.values.carrier_reports import Submitted
 from relay.values.states import ENROUTE
 
 

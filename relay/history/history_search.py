@@ -18,7 +18,7 @@ from relay.history.history_numbers import NumberKeeper
 from relay.history.history_query import HistoryPage, HistoryQuery, HistorySums
 from relay.history.history_source import HistoryConnection, HistorySource, SearchTimedOut
 from relay.history.search_conditions import Conditions
-from relay.store.api import FeedEntry
+from relay.store.store_values import FeedEntry
 
 SEARCH_SECONDS: Final = 2.0
 #: SQLite checks the time after this many instructions, that is about every millisecond.

@@ -17,9 +17,11 @@ from relay.history.history_entries import accepted_at_of, first_seq
 from relay.history.history_numbers import Numbers
 from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import HistoryQuestions
-from relay.store.api import FeedEntry, StoreQueries
+from relay.store.api import StoreQueries
+from relay.store.store_values import FeedEntry
 from relay.values.ids import id_text
-from relay.values.messages import MessageView, destination_of, source_of
+from relay.values.message_view import MessageView
+from relay.values.messages import destination_of, source_of
 from relay.values.states import SCHEDULED
 
 #: The history may lack messages of this last time. For these, a list looks in memory.

@@ -31,7 +31,7 @@ from relay.history.record_line import KnownLines, known_lines, record_line
 from relay.runtime.tasks import Tasks
 from relay.store.api import StoreQueries
 from relay.values.ids import id_text
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 
 #: Lines that may wait for the disk. If there are more, only the ids of further messages wait.
 _MOST_WAITING = 200_000

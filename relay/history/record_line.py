@@ -11,7 +11,8 @@ import msgspec
 
 from relay.values.ids import id_text
 from relay.values.instants import instant
-from relay.values.messages import MessageView, PartView, destination_of, source_of
+from relay.values.message_view import MessageView, PartView
+from relay.values.messages import destination_of, source_of
 from relay.values.states import customer_words
 
 _encode = msgspec.json.Encoder().encode

@@ -36,10 +36,12 @@ from relay.http.types import (
     from_form,
     problem_of,
 )
-from relay.store.api import FeedEntry, Store
+from relay.store.api import Store
+from relay.store.store_values import FeedEntry
 from relay.values.ids import RandomBytes, id_text, new_ids, parse_id
 from relay.values.instants import instant
-from relay.values.messages import MessageView, QueueKey
+from relay.values.message_view import MessageView
+from relay.values.notifications import QueueKey
 from relay.values.states import customer_words
 from relay.webhooks.body import error_of
 

@@ -9,8 +9,10 @@ from relay.config.model import Account
 from relay.config.urls import WebUrl
 from relay.decisions.decision_service import Decider
 from relay.runtime.fair_share import FairShare
-from relay.store.api import NO_IDS, AcceptedBefore, Idempotency, Store
-from relay.values.messages import Message, Notification, QueueKey, Refused, Submission
+from relay.store.api import Store
+from relay.store.store_values import NO_IDS, AcceptedBefore, Idempotency
+from relay.values.messages import Message, Refused, Submission
+from relay.values.notifications import Notification, QueueKey
 from relay.webhooks.answer import Tested, UrlState
 from relay.webhooks.request import WebhookRequest
 from relay.webhooks.url_health import UrlHealth

@@ -15,7 +15,7 @@ from relay.http.problems import Problem
 from relay.http.types import InboundFeed, InboundFeedReport, InboundView
 from relay.store.api import Store
 from relay.values.ids import id_text, parse_id
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 from relay.webhooks.inbound_request import inbound_fields
 
 

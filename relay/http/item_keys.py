@@ -20,7 +20,9 @@ from relay.http.message_reports import accepted
 from relay.http.problems import Problem
 from relay.http.types import Accepted, MessageRequest
 from relay.values.ids import id_of_key
-from relay.values.messages import MessageView, QueueKey, destination_of
+from relay.values.message_view import MessageView
+from relay.values.messages import destination_of
+from relay.values.notifications import QueueKey
 
 Item = MessageRequest | Problem
 

@@ -17,7 +17,7 @@ from relay.http.cursors import Cursors, NoCursor
 from relay.http.message_reports import report
 from relay.http.problems import invalid_field, refuse_unknown
 from relay.http.types import MessageList
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 
 #: An account's parameters: all but `carrier_id`, which is the operator's business.
 LISTED_BY: Final = tuple(name for name in PARAMETERS if name != "carrier_id")

@@ -24,11 +24,13 @@ from relay.http.message_requests import read_messages
 from relay.http.problems import Problem, ProblemDocument
 from relay.http.resending import Resending
 from relay.http.types import Accepted, MessageRequest
-from relay.store.api import NO_IDS, AcceptedBefore, Idempotency
+from relay.store.store_values import NO_IDS, AcceptedBefore, Idempotency
 from relay.tracing.tracing import RequestTraces, Tracing
 from relay.values.decision import Decision
 from relay.values.ids import id_octets, parse_id
-from relay.values.messages import Message, MessageView, QueueKey, Submission
+from relay.values.message_view import MessageView
+from relay.values.messages import Message, Submission
+from relay.values.notifications import QueueKey
 from relay.values.states import DELETED
 
 LONGEST_KEY: Final = 255

@@ -8,7 +8,8 @@ from msgspec import UNSET
 from relay.http.types import Accepted, AttemptReport, MessageReport, TriedCarrier
 from relay.values.ids import id_text
 from relay.values.instants import instant
-from relay.values.messages import AttemptView, Message, MessageView, PartView, destination_of, source_of
+from relay.values.message_view import AttemptView, MessageView, PartView
+from relay.values.messages import Message, destination_of, source_of
 from relay.values.states import ENROUTE, SCHEDULED, SCHEDULED_STATUS, customer_words
 from relay.webhooks.body import error_of
 

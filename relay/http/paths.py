@@ -15,7 +15,7 @@ from relay.http.api_request import ApiRequest, Reply, problem_reply
 from relay.http.logins import Logins
 from relay.http.problems import Problem, of_store
 from relay.runtime.tasks import Tasks
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 
 #: A handler that needs no login gets "" as the account.
 Handler = Callable[[ApiRequest, str], Awaitable[Reply]]

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from relay.store.api import StoreBusy, StoreUnavailable
+from relay.store.store_values import StoreBusy, StoreUnavailable
 from relay.text.compose import InvalidText
 from relay.values.messages import Refused
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RTHROTTLED

@@ -21,8 +21,9 @@ from relay.history.message_lists import MessageLists
 from relay.http.problems import Problem
 from relay.http.resending import RESENT_A_TURN, ResendCount, Resending
 from relay.runtime.tasks import Tasks
-from relay.store.api import Store, StoreUnavailable
-from relay.values.messages import QueueKey
+from relay.store.api import Store
+from relay.store.store_values import StoreUnavailable
+from relay.values.notifications import QueueKey
 
 #: The most messages that one job sends again. More must be asked for in parts.
 MOST_RESENT: Final = 100_000

@@ -12,8 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.http.collaborators import Customers
 from relay.http.problems import Problem
-from relay.store.api import ReplayResult, Store
-from relay.values.messages import MessageView, QueueKey
+from relay.store.api import Store
+from relay.store.store_values import ReplayResult
+from relay.values.message_view import MessageView
+from relay.values.notifications import QueueKey
 
 #: Messages that are handled in one turn of the reactor. That takes one or two milliseconds.
 RESENT_A_TURN: Final = 250

@@ -8,7 +8,7 @@ import msgspec
 from relay.history.query_text import QueryProblem
 from relay.operator.admin_site import AdminRequest, Reply, json_reply
 from relay.operator.refusal import Refusal
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 
 _REASON_CHARACTERS: Final = 200
 

@@ -24,7 +24,7 @@ from relay.operator.entry_openapi import openapi_document
 from relay.operator.entry_requests import EditsEntries, Entry, EntryChange, KeyRefused, NotDone
 from relay.operator.operator_logins import USER
 from relay.operator.refusal import Refusal
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 
 #: Entries of one page: the most, and without `limit`.
 _MOST_ENTRIES: Final = 500

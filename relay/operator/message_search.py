@@ -11,7 +11,7 @@ from relay.history.message_lists import MessageLists
 from relay.history.query_text import PARAMETERS, QueryProblem, query_of
 from relay.store.api import StoreQueries
 from relay.values.ids import parse_id
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 
 #: Parameters of a search.
 SEARCHED_BY: Final = (*PARAMETERS, "account", "find", "after")

@@ -32,10 +32,11 @@ from relay.operator.quality_metrics import quality_metrics
 from relay.quality.quality_watch import QualityWatch
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
-from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
+from relay.store.store_values import COMMIT_SECONDS_BOUNDS, StoreFigures
 from relay.tracing.tracing import Tracing
+from relay.values.carrier_reports import Outcome
 from relay.values.histogram import Histogram
-from relay.values.messages import Outcome, Verdict
+from relay.values.notifications import Verdict
 from relay.values.smpp_constants import status_name
 from relay.values.states import CUSTOMER_WORDS, FINAL_STATES
 

@@ -12,7 +12,8 @@ from relay.history.history_entries import NOTIFICATIONS
 from relay.operator.operator_html import Frame, action_link, grid, link, path_of
 from relay.operator.time_line import TimeLine, time_line
 from relay.values.ids import id_text
-from relay.values.messages import MessageView, destination_of, source_of
+from relay.values.message_view import MessageView
+from relay.values.messages import destination_of, source_of
 from relay.values.states import CUSTOMER_WORDS, SCHEDULED_STATUS, customer_words
 
 #: The parameters that the form has a field for.

@@ -44,7 +44,7 @@ from relay.operator.receipt_views import receipts_page
 from relay.operator.refusal import Refusal
 from relay.operator.trace_lines import trace_text
 from relay.routing.explanation import Explanation
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values.ids import id_text
 
 _HTML: Final = "text/html; charset=utf-8"

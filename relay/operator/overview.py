@@ -22,7 +22,8 @@ from relay.operator.metrics import FINAL_WORDS, Measured
 from relay.operator.quality_looks import QualityLooks, quality_looks
 from relay.operator.troubles import Trouble, of_avoided, of_history, of_reload, troubles
 from relay.routing.stale_names import StaleNames
-from relay.values.messages import Outcome, Verdict
+from relay.values.carrier_reports import Outcome
+from relay.values.notifications import Verdict
 from relay.values.smpp_constants import status_name
 from relay.webhooks.answer import UrlState
 

@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from relay.store.api import StoreBusy, StoreQueries
+from relay.store.api import StoreQueries
+from relay.store.store_values import StoreBusy
 
 #: The counts are asked for again after this time, and the oldest notification of an account after the second time.
 _COUNTED_AGAIN_SECONDS: Final = 5.0

@@ -15,8 +15,9 @@ from twisted.internet.task import deferLater
 from relay.config.model import Dialect
 from relay.receipts.dialect_search import Suggestion, suggest_for_orphans, yaml
 from relay.store.api import StoreQueries
+from relay.values.carrier_reports import AmbiguousReceipt, Receipt
 from relay.values.ids import id_text
-from relay.values.messages import AmbiguousReceipt, MessageView, Receipt
+from relay.values.message_view import MessageView
 from relay.values.states import UNKNOWN
 
 #: How many receipts of each kind are shown.

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from relay.values.ids import id_text
-from relay.values.messages import MessageView, PartView, destination_of, source_of
+from relay.values.message_view import MessageView, PartView
+from relay.values.messages import destination_of, source_of
 from relay.values.states import REJECTED, SCHEDULED_STATUS, customer_words
 
 

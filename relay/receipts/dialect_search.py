@@ -26,7 +26,7 @@ from relay.receipts.reader import ReceiptReader
 from relay.receipts.receipt_fields import ReceiptFields, read_fields
 from relay.smpp.message_codec import decode_message
 from relay.values import smpp_constants as c
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 from relay.values.pdus import CodecError, MessagePdu
 
 #: The most suggestions that fit equally well.

@@ -38,7 +38,7 @@ from relay.receipts.receipt_fields import (
 )
 from relay.receipts.tlvs import receipt_tlvs
 from relay.values import smpp_constants as c
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 from relay.values.pdus import MessagePdu
 
 #: The message types in esm_class that only the network writes: delivery receipt, intermediate notification, and both

@@ -18,8 +18,8 @@ from relay.values import smpp_constants as c
 from relay.values import states
 from relay.values.ids import id_octets
 from relay.values.inbound import InboundMessage
-from relay.values.messages import Notification
 from relay.values.network_errors import error_in_receipts
+from relay.values.notifications import Notification
 
 #: How many templates are kept. Beyond it, all are dropped. To make one takes some microseconds.
 _KEPT_TEMPLATES: Final = 4_000

@@ -29,29 +29,28 @@ from relay.routing.suspended import SuspendedAccounts
 from relay.runtime.fair_share import FairShare
 from relay.runtime.tasks import Tasks
 from relay.smpp.message_codec import with_source
-from relay.store.api import NO_IDS, AcceptedBefore, Idempotency, Store, StoreFull, StoreUnavailable
+from relay.store.api import Store
+from relay.store.store_values import NO_IDS, AcceptedBefore, Idempotency, StoreFull, StoreResult, StoreUnavailable
 from relay.text.text_form import PLAIN, TextForm, in_common
 from relay.values.account_share import NO_SHARE, AccountShare
+from relay.values.carrier_reports import AtCarrier
 from relay.values.charge import Charge
 from relay.values.counters import Counters
 from relay.values.failover_rule import FailoverRule
 from relay.values.ids import RandomBytes, new_ids
+from relay.values.message_view import MessageView
 from relay.values.messages import (
     ADAPT_NOTHING,
-    AtCarrier,
-    Channel,
     Ending,
     Message,
-    MessageView,
     Pending,
-    QueueKey,
     Refused,
     Replacement,
-    StoreResult,
     Submission,
     destination_of,
     source_of,
 )
+from relay.values.notifications import Channel, QueueKey
 from relay.values.smpp_constants import (
     ESME_RINVDSTADR,
     ESME_RINVSRCADR,

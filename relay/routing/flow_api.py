@@ -6,7 +6,8 @@ from typing import Protocol
 import msgspec
 
 from relay.text.text_form import TextForm
-from relay.values.messages import AtCarrier, QueueKey
+from relay.values.carrier_reports import AtCarrier
+from relay.values.notifications import QueueKey
 
 
 class Outgoing(msgspec.Struct, gc=False):

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Tasks
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values.histogram import QUICK_SECONDS, Histogram
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from relay.store.api import NO_IDS, AcceptedBefore, Idempotency
 from relay.store.journal.journal_store import JournalStore
+from relay.store.store_values import NO_IDS, AcceptedBefore, Idempotency, StoreResult
 from relay.store.table.entries import Row, parts_of, rounds_of
 from relay.store.table.entry_values import Part
 from relay.store.table.records import WHOLE_MESSAGE, Ended, Learnt, RoundEnded
@@ -26,8 +26,10 @@ from relay.tracing.spans import (
     submit_span_id,
 )
 from relay.tracing.tracing import Tracing
+from relay.values.carrier_reports import Submitted
 from relay.values.ids import id_text
-from relay.values.messages import Attempt, Channel, Message, StoreResult, Submitted, Verdict
+from relay.values.messages import Message
+from relay.values.notifications import Attempt, Channel, Verdict
 from relay.values.states import CUSTOMER_WORDS, DELIVERED
 from relay.values.trace_context import TraceContext
 

@@ -15,7 +15,7 @@ import msgspec
 
 from relay.config.model import Tracing as Settings
 from relay.tracing.spans import Span, notify_span_id, submit_span_id
-from relay.values.messages import Notification
+from relay.values.notifications import Notification
 from relay.values.trace_context import (
     SAMPLED,
     TraceContext,

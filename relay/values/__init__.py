@@ -3,6 +3,6 @@
 In:   nothing: these modules import only the standard library, msgspec and each other.
 Out:  messages, receipts, notifications and their states; ids; PDUs as values; secrets; counters, histograms, token
     buckets.
-Read: `messages.py` first. Values are frozen, and the garbage collector doesn't track them. They hold no transport, no
-    clock and no store.
+Read: `messages.py` first, then `carrier_reports.py` and `notifications.py`. Values are frozen, and the garbage
+    collector doesn't track them. They hold no transport, no clock and no store.
 """

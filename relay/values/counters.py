@@ -7,7 +7,7 @@ who wants the count of a time compares two readings.
 from collections.abc import Iterable
 
 from relay.values.histogram import QUICK_SECONDS, SLOW_SECONDS, Histogram
-from relay.values.messages import Attempt, Channel, Verdict
+from relay.values.notifications import Attempt, Channel, Verdict
 
 
 class ChannelCounters:

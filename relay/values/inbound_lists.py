@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 
 #: Whether the account has it: it still waits for an attempt, the account has it, or the relay has given it up.
 Delivery = Literal["waiting", "delivered", "failed"]

@@ -11,7 +11,7 @@ from relay.accounts.accounts import Target
 from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore
 from relay.values.inbound import INBOUND_URL
-from relay.values.messages import Attempt, Channel, Notification, QueueKey, Recovery, Verdict
+from relay.values.notifications import Attempt, Channel, Notification, QueueKey, Recovery, Verdict
 from relay.webhooks.answer import Answer
 from relay.webhooks.delivery import LONGEST_PAUSE_SECONDS, Delivered, WebhookDelivery
 from relay.webhooks.outcomes import Outcomes

@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 import msgspec
 
 from relay.values.ids import id_octets, id_text
-from relay.values.messages import Notification
+from relay.values.notifications import Notification
 from relay.values.states import CustomerWords, customer_words
 
 JSON_TYPE: Final = b"application/json"

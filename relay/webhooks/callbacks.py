@@ -13,8 +13,9 @@ from urllib.parse import quote_plus, urlencode
 
 from relay.values.callback_masks import KANNEL_ON_ITS_WAY
 from relay.values.ids import id_text
-from relay.values.messages import Notification, destination_of, source_of
+from relay.values.messages import destination_of, source_of
 from relay.values.network_errors import error_in_receipts
+from relay.values.notifications import Notification
 from relay.values.smpp_constants import status_numbers
 from relay.values.states import DELIVERED, EXPIRED, customer_words
 from relay.webhooks.request import WebhookRequest

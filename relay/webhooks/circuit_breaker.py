@@ -11,7 +11,7 @@ the same reason, and the store can then bring them forward.
 
 from typing import Final
 
-from relay.values.messages import Recovery
+from relay.values.notifications import Recovery
 
 FAILURES_TO_OPEN: Final = 10
 FIRST_OPEN_SECONDS: Final = 15.0

@@ -16,10 +16,11 @@ from twisted.logger import Logger
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts, Target
 from relay.accounts.first_secrets import FirstSecrets
-from relay.store.api import SettingsStore, StoreUnavailable
+from relay.store.api import SettingsStore
+from relay.store.store_values import StoreUnavailable
 from relay.tracing.tracing import Tracing
 from relay.values.inbound import INBOUND_URL
-from relay.values.messages import Channel, Notification, QueueKey
+from relay.values.notifications import Channel, Notification, QueueKey
 from relay.values.shown_url import without_secrets
 from relay.values.states import DELIVERED
 from relay.values.wire_tap import WireTap

@@ -11,7 +11,8 @@ from relay.text.from_handsets import text_of
 from relay.values.ids import id_text
 from relay.values.inbound import InboundMessage
 from relay.values.instants import instant
-from relay.values.messages import Notification, destination_of, source_of
+from relay.values.messages import destination_of, source_of
+from relay.values.notifications import Notification
 from relay.webhooks.body import FORM_TYPE, JSON_TYPE
 from relay.webhooks.callbacks import Words, fill, with_plus
 from relay.webhooks.request import WebhookRequest, signed_headers

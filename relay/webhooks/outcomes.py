@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from relay.runtime.tasks import Tasks
-from relay.store.api import NotificationStore, StoreUnavailable
-from relay.values.messages import Attempt, QueueKey, Recovery
+from relay.store.api import NotificationStore
+from relay.store.store_values import StoreUnavailable
+from relay.values.notifications import Attempt, QueueKey, Recovery
 
 #: If so many ended attempts wait for the store, the relay sends nothing new.
 MOST_UNSETTLED: Final = 10_000

@@ -20,7 +20,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
-from relay.values.messages import QueueKey
+from relay.values.notifications import QueueKey
 from relay.webhooks.circuit_breaker import CircuitBreaker
 
 #: The most requests under way at once, to all URLs together.

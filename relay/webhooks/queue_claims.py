@@ -5,8 +5,9 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from relay.store.api import NotificationStore, StoreUnavailable
-from relay.values.messages import Attempt, Notification, QueueKey, Verdict
+from relay.store.api import NotificationStore
+from relay.store.store_values import StoreUnavailable
+from relay.values.notifications import Attempt, Notification, QueueKey, Verdict
 from relay.webhooks.outcomes import Outcomes
 from relay.webhooks.places import Path
 from relay.webhooks.queue_work import QueueWork

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from relay.values.messages import Notification, QueueKey
+from relay.values.notifications import Notification, QueueKey
 from relay.webhooks.places import Origin
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from relay.accounts.signing import signature
-from relay.values.messages import Notification
+from relay.values.notifications import Notification
 from relay.webhooks.body import (
     FORM_TYPE,
     JSON_TYPE,

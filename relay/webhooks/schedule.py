@@ -14,7 +14,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
-from relay.values.messages import Notification, Recovery
+from relay.values.notifications import Notification, Recovery
 from relay.webhooks.answer import Answer
 
 _HOUR: Final = 3600.0

@@ -27,7 +27,7 @@ from relay.runtime.alarms import Alarms
 from relay.runtime.tasks import Tasks
 from relay.store.api import NotificationStore
 from relay.values.inbound import INBOUND_URL
-from relay.values.messages import Channel, Notification, QueueKey
+from relay.values.notifications import Channel, Notification, QueueKey
 from relay.values.wire_tap import WireTap
 from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 from relay.webhooks.answer import Tested, UrlState

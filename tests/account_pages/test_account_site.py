@@ -21,9 +21,10 @@ from relay.account_pages.page_stats import PageStats
 from relay.accounts.account_settings import OFF_BY_OPERATOR, OLD_SECRET, UNSEEN_SECRET, URL_OFF
 from relay.config.model import Account, Senders
 from relay.customers.bound_logins import LoginView
-from relay.store.api import FeedEntry
+from relay.store.store_values import FeedEntry
 from relay.values.ids import id_text
-from relay.values.messages import AttemptView, MessageView, PartView, Refused, destination_of, source_of
+from relay.values.message_view import AttemptView, MessageView, PartView
+from relay.values.messages import Refused, destination_of, source_of
 from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RTHROTTLED
 from relay.values.states import DELIVERED, ENROUTE

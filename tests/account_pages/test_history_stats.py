@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
 from relay.account_pages.history_stats import HistoryStats
 from relay.history.history_questions import HistoryQuestions
-from relay.store.api import StoreBusy
+from relay.store.store_values import StoreBusy
 from relay.values.messages import Ending
 from relay.values.states import REJECTED, UNDELIVERABLE
 from tests.history.keeping import HistoryCase

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView
 from relay.account_pages.page_stats import LONGEST_WAIT_SECONDS, SLICE, TALLIES_KEPT, PageStats
-from relay.store.api import FeedEntry, StoreBusy
+from relay.store.store_values import FeedEntry, StoreBusy
 from relay.values.states import DELIVERED, ENROUTE, REJECTED
 from tests.fakes import one_turn
 from tests.simulated_disk import SimulatedDisk

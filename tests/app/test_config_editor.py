@@ -14,7 +14,7 @@ from relay.app.load_config import ConfigError
 from relay.config.changes import ReloadResult, changes
 from relay.config.config_entries import Table
 from relay.operator.entry_requests import Entry, EntryChange, EntryChanged, EntryRefused, PartFile, PartFilePage
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values.secret import Secret
 
 MAIN = """\

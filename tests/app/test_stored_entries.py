@@ -12,7 +12,7 @@ from relay.app.followed_files import FOLLOW_SECONDS, follow_files
 from relay.app.load_config import ConfigError
 from relay.app.stored_entries import StoredEntries
 from relay.operator.entry_requests import EntryChange, EntryRefused
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from tests.app.test_config_editor import EditorTestCase, FilesDaemon, Killed
 
 

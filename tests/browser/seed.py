@@ -6,10 +6,12 @@ from pathlib import Path
 from twisted.internet.task import Clock
 
 from relay.config import model
-from relay.store.api import NotifyPolicy
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_store import JournalStore
-from relay.values.messages import Attempt, Ending, Message, QueueKey, Receipt, Submitted, Verdict
+from relay.store.store_values import NotifyPolicy
+from relay.values.carrier_reports import Receipt, Submitted
+from relay.values.messages import Ending, Message
+from relay.values.notifications import Attempt, QueueKey, Verdict
 from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE
 from tests.stores import at_once, wait_for
 

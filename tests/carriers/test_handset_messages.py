@@ -14,7 +14,7 @@ from relay.smpp.message_codec import decode_message
 from relay.text.compose import compose
 from relay.values import smpp_constants as c
 from relay.values.inbound import INBOUND_URL
-from relay.values.messages import Channel, QueueKey
+from relay.values.notifications import Channel, QueueKey
 from relay.values.pdus import MessagePdu
 from tests.routing.test_flow import Rates
 from tests.simulated_disk import SimulatedDisk

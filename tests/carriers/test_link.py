@@ -18,9 +18,10 @@ from relay.routing.routes import Routes
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.smpp.client import SmppClientProtocol
 from relay.smpp.message_codec import message_body
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreResult, StoreUnavailable
 from relay.values import smpp_constants as c
-from relay.values.messages import Message, Outcome, Pending, Receipt, StoreResult, Submission, Submitted
+from relay.values.carrier_reports import Outcome, Receipt, Submitted
+from relay.values.messages import Message, Pending, Submission
 from relay.values.pdus import Answered
 from relay.values.states import EXPIRED, REJECTED, UNKNOWN
 from tests.memory_network import MemoryNetwork

@@ -12,7 +12,7 @@ from relay.carriers.part_queue import PartQueue
 from relay.routing.cancelled import CancelledMessages
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Tasks
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values.account_share import NO_SHARE, AccountShare
 
 NOW = 1000.0

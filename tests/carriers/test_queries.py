@@ -18,9 +18,10 @@ from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.simulator.simulator_connection import SimulatorProtocol
 from relay.smpp.message_codec import message_body
 from relay.smpp.other_codec import query_sm_resp_body
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values import smpp_constants as c
-from relay.values.messages import Message, MessageView, Submission
+from relay.values.message_view import MessageView
+from relay.values.messages import Message, Submission
 from relay.values.pdus import MessageIdPdu, MessagePdu
 from relay.values.states import DELETED, DELIVERED, ENROUTE, EXPIRED, SCHEDULED, UNDELIVERABLE, UNKNOWN
 from tests.memory_network import MemoryNetwork

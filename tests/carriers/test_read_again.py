@@ -11,7 +11,7 @@ from relay.receipts.reader import ReceiptReader
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.store.table.orphans import RAW_BYTES_KEPT, cut, is_unreadable
 from relay.values import smpp_constants as c
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 from relay.values.states import DELIVERED
 from tests.stores import NOW
 

@@ -21,7 +21,7 @@ from relay.smpp.message_codec import message_body
 from relay.text.compose import compose
 from relay.text.passthrough import compose_raw, read_part
 from relay.values import smpp_constants as c
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 from relay.values.states import DELIVERED, ENROUTE, UNDELIVERABLE
 
 KEY = b"k" * 32

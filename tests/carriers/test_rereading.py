@@ -9,7 +9,7 @@ from relay.carriers.link import CarrierLink
 from relay.carriers.rereading import Rereading
 from relay.config.model import Carrier
 from relay.smpp.message_codec import decode_message, encode_address, message_body
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.states import DELIVERED, ENROUTE, EXPIRED, UNDELIVERABLE
 from tests.carriers.test_queries import QuestionsTestCase

@@ -19,7 +19,7 @@ from relay.receipts.receipt_fields import ReceiptFields
 from relay.simulator.decisions import Simulation, Taken
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.values import smpp_constants as c
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 from relay.values.pdus import MessagePdu
 from tests.receipts.corpus import read_corpus
 from tests.smpp.bodies import data_body

@@ -6,7 +6,8 @@ from relay.config import model
 from relay.routing.routes import Routes
 from relay.smpp.message_codec import decode_message
 from relay.values import smpp_constants as c
-from relay.values.messages import MessageView, destination_of, source_of
+from relay.values.message_view import MessageView
+from relay.values.messages import destination_of, source_of
 from relay.values.states import SCHEDULED
 from tests.customers.test_smpp_sessions import NOW, SessionTestCase
 from tests.decisions.deciding import service_in_hand

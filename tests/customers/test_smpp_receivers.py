@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.customers.smpp_receivers import AccountReceivers
 from relay.runtime.tasks import Tasks
 from relay.values.counters import Counters
-from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Verdict
+from relay.values.notifications import Attempt, Channel, Claim, Notification, QueueKey, Verdict
 from relay.values.pdus import Answered
 from relay.values.smpp_constants import (
     DELIVER_SM,

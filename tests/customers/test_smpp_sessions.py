@@ -20,10 +20,11 @@ from relay.smpp.connection import SLOW_SECONDS
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.smpp.server import SmppServerFactory
 from relay.smpp.session import SessionLimits
-from relay.store.api import StoreFull, StoreUnavailable
+from relay.store.store_values import StoreFull, StoreUnavailable
 from relay.values import smpp_constants as c
 from relay.values.ids import id_octets, parse_id
-from relay.values.messages import Attempt, Claim, Message, QueueKey, source_of
+from relay.values.messages import Message, source_of
+from relay.values.notifications import Attempt, Claim, QueueKey
 from relay.values.secret import Secret
 from tests.fakes import bind_body, parse_header, pdu, submit_body
 from tests.routing.test_flow import FakeLink, RecordingStore

@@ -21,7 +21,7 @@ from relay.history.history_writer import HistoryWriter
 from relay.history.journal_tail import JournalTail
 from relay.history.sqlite_history import SqliteHistory
 from relay.store.journal.journal_store import JournalStore
-from relay.values.messages import MessageView
+from relay.values.message_view import MessageView
 from tests import HUNG_SECONDS
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import DAY, SettableClock, started, wait_for

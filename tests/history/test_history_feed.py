@@ -5,7 +5,7 @@ from typing import Any
 
 from relay.history.history_questions import HistoryQuestions
 from relay.history.message_lists import MessageLists
-from relay.store.api import FeedEntry
+from relay.store.store_values import FeedEntry
 from relay.values.messages import Ending
 from relay.values.states import DELIVERED, REJECTED
 from tests.history.keeping import HistoryCase

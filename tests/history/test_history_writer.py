@@ -18,7 +18,8 @@ from relay.history.sqlite_history import SqliteConnection
 from relay.store.journal.journal_format import segment_name
 from relay.store.table.message_views import message_view
 from relay.values.failover_rule import FailoverRule
-from relay.values.messages import Attempt, Channel, Ending, QueueKey, Verdict
+from relay.values.messages import Ending
+from relay.values.notifications import Attempt, Channel, QueueKey, Verdict
 from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED, UNDELIVERABLE
 from tests.history.keeping import HistoryCase, times_of, without_times
 from tests.store.test_journal_store_histories import History, failover_histories, histories

@@ -9,7 +9,7 @@ from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import MOST_WAITING_EACH, HistoryQuestions
 from relay.history.message_lists import MessageLists
 from relay.history.query_text import QueryProblem, query_of
-from relay.store.api import StoreBusy
+from relay.store.store_values import StoreBusy
 from relay.values.ids import id_text
 from relay.values.messages import Ending, Replacement, destination_of
 from relay.values.states import DELETED, DELIVERED

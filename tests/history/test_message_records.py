@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.history.message_records import MessageRecords
 from relay.history.record_line import record_line
-from relay.store.api import FeedEntry
-from relay.values.messages import MessageView
+from relay.store.store_values import FeedEntry
+from relay.values.message_view import MessageView
 from tests.history.test_record_line import view
 from tests.unused_store import UnusedStore
 

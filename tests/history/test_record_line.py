@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.history.record_line import KnownLines, known_lines, record_line
-from relay.values.messages import MessageView, PartView
+from relay.values.message_view import MessageView, PartView
 from relay.values.states import DELIVERED, REJECTED, UNDELIVERABLE
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"

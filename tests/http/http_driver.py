@@ -19,11 +19,21 @@ from relay.decisions.decision_service import Decider, NoDecisions
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi
 from relay.runtime.fair_share import FairShare
-from relay.store.api import NO_IDS, AcceptedBefore, FeedEntry, Idempotency, ReplayResult, StoreFigures, StoreUnavailable
+from relay.store.store_values import (
+    NO_IDS,
+    AcceptedBefore,
+    FeedEntry,
+    Idempotency,
+    ReplayResult,
+    StoreFigures,
+    StoreUnavailable,
+)
 from relay.text.compose import compose
 from relay.values.charge import NOTHING_USED, AccountUse
 from relay.values.ids import id_text
-from relay.values.messages import Channel, Message, MessageView, Notification, QueueKey, Refused, Submission
+from relay.values.message_view import MessageView
+from relay.values.messages import Message, Refused, Submission
+from relay.values.notifications import Channel, Notification, QueueKey
 from relay.values.secret import Secret
 from relay.values.states import DELETED
 from relay.webhooks.answer import Answer, Tested, UrlState

@@ -20,19 +20,11 @@ from relay.http.problems import PROBLEM_KINDS, STATUS_MEANINGS, kind_of_status
 from relay.http.types import NotificationBody
 from relay.runtime.fair_share import PAUSES
 from relay.smpp.message_codec import decode_message
-from relay.store.api import AcceptedBefore, FeedEntry, ReplayResult, StoreBusy, StoreFull
+from relay.store.store_values import AcceptedBefore, FeedEntry, ReplayResult, StoreBusy, StoreFull
 from relay.values.ids import id_of_key, id_text, parse_id
-from relay.values.messages import (
-    AttemptView,
-    Channel,
-    MessageView,
-    Notification,
-    PartView,
-    Refused,
-    Submission,
-    destination_of,
-    source_of,
-)
+from relay.values.message_view import AttemptView, MessageView, PartView
+from relay.values.messages import Refused, Submission, destination_of, source_of
+from relay.values.notifications import Channel, Notification
 from relay.values.secret import Secret
 from relay.values.smpp_constants import ESME_RINVDSTADR, ESME_RMSGQFUL, ESME_RTHROTTLED, SUBMIT_SM
 from relay.values.states import CUSTOMER_WORDS, DELIVERED, ENROUTE, SCHEDULED, UNDELIVERABLE

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.model import Account, Senders
-from relay.store.api import StoreFull
+from relay.store.store_values import StoreFull
 from relay.values.ids import id_text
 from relay.values.messages import Refused, destination_of, source_of
 from relay.values.secret import Secret

@@ -9,8 +9,9 @@ from relay.history.history_query import HistoryQuery
 from relay.http.problems import Problem
 from relay.http.resend_jobs import ResendJobs
 from relay.http.resending import RESENT_A_TURN, ResendCount, Resending
-from relay.store.api import StoreUnavailable
-from relay.values.messages import Attempt, Channel, Ending, Notification, QueueKey, Verdict
+from relay.store.store_values import StoreUnavailable
+from relay.values.messages import Ending
+from relay.values.notifications import Attempt, Channel, Notification, QueueKey, Verdict
 from relay.values.states import REJECTED
 from tests.history.test_message_lists import ListsCase
 from tests.stores import NOW, message, message_id, started

@@ -5,8 +5,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.store.api import StoreUnavailable
 from relay.store.journal.journal_format import JournalError
+from relay.store.store_values import StoreUnavailable
 from relay.values.messages import Ending
 from relay.values.states import DELETED
 from tests.postgresql_servers import DATABASE, POSTGRESQL_MISSING

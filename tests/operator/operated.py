@@ -24,22 +24,16 @@ from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes
 from relay.routing.stale_names import StaleNames
-from relay.store.api import ReplayResult, StoreBusy, StoreFigures, StoreUnavailable
+from relay.store.store_values import ReplayResult, StoreBusy, StoreFigures, StoreResult, StoreUnavailable
 from relay.store.table.ledger import Ledger
 from relay.tracing.tracing import Tracing
+from relay.values.carrier_reports import AmbiguousReceipt, Receipt
 from relay.values.charge import AccountUse, ToppedUp, TopUp
 from relay.values.ended_counts import COUNTS, FIRST_CLASS, TOOK_SECONDS, EndedCounts, QualityGroup
 from relay.values.inbound_lists import InboundListed, InboundWanted
-from relay.values.messages import (
-    AmbiguousReceipt,
-    Ending,
-    Message,
-    MessageView,
-    QueueKey,
-    Receipt,
-    StoreResult,
-    Submission,
-)
+from relay.values.message_view import MessageView
+from relay.values.messages import Ending, Message, Submission
+from relay.values.notifications import QueueKey
 from relay.values.secret import Secret
 from relay.values.wire_tap import WireTap
 from relay.webhooks.answer import UrlState

@@ -23,8 +23,10 @@ from relay.operator.operator_logins import Actor
 from relay.operator.overview import Observer
 from relay.operator.receipt_review import ACCOUNTS_A_TURN, IDS_TRIED, review
 from relay.routing.routes import Routes
-from relay.store.api import StoreFigures
-from relay.values.messages import AmbiguousReceipt, MessageView, PartView, Receipt, Verdict
+from relay.store.store_values import StoreFigures
+from relay.values.carrier_reports import AmbiguousReceipt, Receipt
+from relay.values.message_view import MessageView, PartView
+from relay.values.notifications import Verdict
 from relay.values.states import DELIVERED, ENROUTE, UNKNOWN
 from relay.webhooks.answer import UrlState
 from tests.fakes import one_turn, receipt_body

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.operator.health import Stage, readiness
-from relay.store.api import StoreFigures
+from relay.store.store_values import StoreFigures
 from tests.operator.operated import OperatedDaemon
 
 

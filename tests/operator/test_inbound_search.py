@@ -9,7 +9,7 @@ from relay.history.query_text import QueryProblem
 from relay.operator.inbound_search import FoundInbound, InboundSearch
 from relay.values.inbound import INBOUND, InboundMessage
 from relay.values.inbound_lists import Delivery, InboundListed, InboundWanted
-from relay.values.messages import AttemptView
+from relay.values.message_view import AttemptView
 from tests.history.test_record_line import view
 from tests.operator.operated import ADDRESSES
 from tests.operator.test_operator_site import SiteTestCase

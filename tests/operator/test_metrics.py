@@ -16,10 +16,11 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from relay.config.model import Account, PriceTable, Quota
 from relay.config.model import Tracing as TracingSettings
 from relay.operator.metrics import Metrics
-from relay.store.api import COMMIT_SECONDS_BOUNDS, StoreFigures
+from relay.store.store_values import COMMIT_SECONDS_BOUNDS, StoreFigures
 from relay.store.table.records import AccountTotals
 from relay.tracing.tracing import Tracing
-from relay.values.messages import Outcome, Verdict
+from relay.values.carrier_reports import Outcome
+from relay.values.notifications import Verdict
 from relay.values.smpp_constants import ESME_RINVPASWD, ESME_RINVSYSID
 from relay.values.states import DELIVERED, SKIPPED, UNDELIVERABLE
 from tests.operator.operated import OperatedDaemon

@@ -19,8 +19,9 @@ from relay.operator.operator_logins import Actor, OperatorLogins, role_for
 from relay.operator.overview import Observer
 from relay.operator.traces import TraceRequest
 from relay.smpp.server import SmppServerProtocol
-from relay.store.api import StoreFigures
-from relay.values.messages import Message, Receipt, Submission
+from relay.store.store_values import StoreFigures
+from relay.values.carrier_reports import Receipt
+from relay.values.messages import Message, Submission
 from relay.values.secret import Secret
 from relay.values.states import DELIVERED
 from relay.webhooks.answer import UrlState

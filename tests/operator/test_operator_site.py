@@ -23,8 +23,10 @@ from relay.operator.metrics import Metrics
 from relay.operator.overview import Observer
 from relay.operator.overview_views import bucketed, overview_page
 from relay.routing.routes import Routes
-from relay.store.api import StoreFigures
-from relay.values.messages import Message, Outcome, Submission, Verdict
+from relay.store.store_values import StoreFigures
+from relay.values.carrier_reports import Outcome
+from relay.values.messages import Message, Submission
+from relay.values.notifications import Verdict
 from relay.values.states import DELIVERED, SCHEDULED, UNDELIVERABLE
 from tests.history.test_record_line import view
 from tests.operator.operated import ADDRESSES, OperatedDaemon

@@ -4,7 +4,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.operator.time_line import time_line
-from relay.values.messages import AttemptView, MessageView, PartView
+from relay.values.message_view import AttemptView, MessageView, PartView
 from relay.values.states import DELIVERED, ENROUTE, REJECTED, UNDELIVERABLE
 
 ADDRESSES = b"\x05\x00RELAY\x00\x01\x01447700900123\x00"

@@ -14,7 +14,7 @@ from relay.smpp.message_codec import decode_message, encode_address, message_bod
 from relay.smpp.session import Role
 from relay.values import smpp_constants as c
 from relay.values import states
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 from relay.values.pdus import MessagePdu
 from tests.receipts.corpus import read_corpus
 from tests.smpp.bodies import data_body

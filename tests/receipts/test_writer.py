@@ -13,7 +13,7 @@ from relay.smpp.message_codec import decode_message, encode_address, tlv_values
 from relay.values import smpp_constants as c
 from relay.values import states
 from relay.values.ids import id_text, parse_id
-from relay.values.messages import Notification
+from relay.values.notifications import Notification
 from relay.values.pdus import MessagePdu
 
 ID = parse_id("72b83667-a8f1-4c09-861f-e1ee6dd4561b") or b""

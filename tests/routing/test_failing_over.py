@@ -12,7 +12,7 @@ from relay.config.model import Failover, Route
 from relay.routing.carrier_order import CarrierOrder, RouteCarriers, failover_rule, without
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values.failover_rule import FailoverRule
 from relay.values.messages import Message, Replacement, Submission
 from relay.values.states import DELIVERED, EXPIRED, REJECTED, SKIPPED, UNDELIVERABLE, UNKNOWN

@@ -16,23 +16,13 @@ from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
 from relay.routing.set_endings import endings_of
 from relay.smpp.message_codec import decode_message, message_body
-from relay.store.api import NOBODY
+from relay.store.store_values import NOBODY, StoreResult
 from relay.text.text_form import PLAIN
 from relay.values import smpp_constants as c
+from relay.values.carrier_reports import AtCarrier, Receipt
 from relay.values.charge import COUNTED, NOTHING_USED, AccountUse
-from relay.values.messages import (
-    AtCarrier,
-    Channel,
-    Ending,
-    FailedOver,
-    Message,
-    Pending,
-    QueueKey,
-    Receipt,
-    Refused,
-    StoreResult,
-    Submission,
-)
+from relay.values.messages import Ending, FailedOver, Message, Pending, Refused, Submission
+from relay.values.notifications import Channel, QueueKey
 from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import NOW, SettableClock, message, message_id, started, wait_for

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from relay.config.model import PriceTable, Quota
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import REFUNDED
 from relay.values.amounts import amount_text

@@ -13,7 +13,8 @@ from twisted.internet.defer import succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.store.journal.journal_store import JournalStore
-from relay.values.messages import Attempt, Claim, Message, QueueKey, Verdict
+from relay.values.messages import Message
+from relay.values.notifications import Attempt, Claim, QueueKey, Verdict
 from tests.simulation.__main__ import play, shrink
 from tests.simulation.world import KINDS, Broken, Fault, World, plan
 

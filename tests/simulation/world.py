@@ -41,8 +41,8 @@ from relay.routing.routes import Routes
 from relay.simulator.decisions import Taken
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.smpp.message_codec import encode_address, message_body
-from relay.store.api import StoreUnavailable
 from relay.store.journal.journal_store import JournalStore
+from relay.store.store_values import StoreUnavailable
 from relay.store.table.entries import is_unsubmitted, rounds_of
 from relay.store.table.entry_values import GOES_ON
 from relay.store.table.unsubmitted import unsubmitted_parts

@@ -7,12 +7,14 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
-from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal import compaction
 from relay.store.journal.journal_format import decode_records, read_frames
+from relay.store.store_values import Idempotency, StoreUnavailable
 from relay.store.table.records import Snapshot
+from relay.values.carrier_reports import QueryOutcome
 from relay.values.inbound import INBOUND_URL, InboundMessage, InboundPart
-from relay.values.messages import Channel, Ending, QueryOutcome, QueueKey, Replacement
+from relay.values.messages import Ending, Replacement
+from relay.values.notifications import Channel, QueueKey
 from relay.values.states import DELETED, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (

@@ -6,11 +6,12 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
-from relay.store.api import Idempotency
 from relay.store.journal.journal_queries import COUNTED_A_TURN
+from relay.store.store_values import Idempotency
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import OWED_WEBHOOK
-from relay.values.messages import Channel, Ending, QueueKey
+from relay.values.messages import Ending
+from relay.values.notifications import Channel, QueueKey
 from relay.values.states import REJECTED
 from tests import store_contract
 from tests.fakes import one_turn

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal.files import Locked
 from relay.store.journal.journal_format import (
     FORMAT_VERSION,
@@ -26,11 +25,14 @@ from relay.store.journal.journal_format import (
 )
 from relay.store.journal.journal_store import JournalStore
 from relay.store.journal.repair import repair
+from relay.store.store_values import Idempotency, StoreUnavailable
 from relay.store.table.entry_values import Segment
 from relay.store.table.records import Setting
 from relay.store.table.replaying import Replay
+from relay.values.carrier_reports import Outcome
 from relay.values.inbound import InboundMessage, InboundPart
-from relay.values.messages import Attempt, Channel, Ending, Outcome, QueueKey, Verdict
+from relay.values.messages import Ending
+from relay.values.notifications import Attempt, Channel, QueueKey, Verdict
 from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (

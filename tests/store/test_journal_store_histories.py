@@ -8,25 +8,17 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
-from relay.store.api import Idempotency
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.journal.journal_store import JournalStore
+from relay.store.store_values import Idempotency, ReadAgain
 from relay.store.table.entries import is_unsubmitted, rounds_of
 from relay.store.table.entry_values import FINAL, OWED
 from relay.store.table.records import Ended
 from relay.store.table.unsubmitted import unsubmitted_parts
+from relay.values.carrier_reports import QueryOutcome
 from relay.values.failover_rule import FailoverRule
-from relay.values.messages import (
-    Attempt,
-    Channel,
-    Ending,
-    Notification,
-    QueryOutcome,
-    QueueKey,
-    ReadAgain,
-    Recovery,
-    Verdict,
-)
+from relay.values.messages import Ending
+from relay.values.notifications import Attempt, Channel, Notification, QueueKey, Recovery, Verdict
 from relay.values.states import DELIVERED, ENROUTE, EXPIRED, FINAL_STATES, REJECTED, UNDELIVERABLE, UNKNOWN
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import (

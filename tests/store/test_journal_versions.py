@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.store.journal.journal_format import FORMAT_VERSION, dump
 from relay.store.journal.journal_store import JournalStore
-from relay.values.messages import Channel, QueueKey
+from relay.values.notifications import Channel, QueueKey
 from relay.values.states import DELIVERED, ENROUTE, REJECTED, SCHEDULED
 from tests.simulated_disk import SimulatedDisk
 from tests.stores import NOW, SettableClock, message_id, started, state_of, wait_for

@@ -4,8 +4,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.store.api import Idempotency, StoreUnavailable
 from relay.store.journal.journal_store import JournalStore
+from relay.store.store_values import Idempotency, StoreUnavailable
 from relay.store.table.ledger import TOP_UPS_KEPT
 from relay.values.amounts import UNIT
 from relay.values.charge import COUNTED, NOTHING_USED, AccountUse, Charge, ToppedUp, TopUp

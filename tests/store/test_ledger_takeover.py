@@ -5,7 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values.amounts import UNIT
 from relay.values.charge import AccountUse, Charge, ToppedUp, TopUp
 from relay.values.states import DELIVERED, REJECTED

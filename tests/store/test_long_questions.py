@@ -6,8 +6,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.store.api import StoreBusy
 from relay.store.journal.long_questions import MOST_WAITING, LongQuestions
+from relay.store.store_values import StoreBusy
 from tests.fakes import one_turn
 
 

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
 from relay.config.model import NumberComparison
-from relay.store.api import NotifyPolicy
+from relay.store.store_values import NotifyPolicy
 from relay.store.table.accept import accept
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import Segment

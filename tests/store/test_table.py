@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config import model
-from relay.store.api import Idempotency, NotifyPolicy
+from relay.store.store_values import Idempotency, NotifyPolicy
 from relay.store.table.accept import accept, take_back
 from relay.store.table.account_lists import RECENT_KEPT, RowList
 from relay.store.table.claims import Claims
@@ -44,8 +44,9 @@ from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.store.table.unsubmitted import UnsubmittedMessages
 from relay.store.table.views import LOOKED_AT_A_TURN, feed, given_up, learnt_between, recent
+from relay.values.carrier_reports import PartsReceipted
 from relay.values.inbound import InboundMessage
-from relay.values.messages import Channel, PartsReceipted, QueueKey, Recovery
+from relay.values.notifications import Channel, QueueKey, Recovery
 from relay.values.states import DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, WORST_FIRST
 from tests.stores import ADDRESSES, DAY, NOW, message, message_id, receipt, submitted
 

@@ -8,7 +8,8 @@ from relay.tracing.spans import Span, accept_span_id, notify_span_id
 from relay.tracing.traced_store import TracedStore
 from relay.tracing.tracing import Tracing
 from relay.values.failover_rule import FailoverRule
-from relay.values.messages import Attempt, Ending, Replacement, Verdict
+from relay.values.messages import Ending, Replacement
+from relay.values.notifications import Attempt, Verdict
 from relay.values.states import DELETED, UNDELIVERABLE
 from relay.values.trace_context import TraceContext
 from tests import failover_contract, store_contract

@@ -10,7 +10,7 @@ from relay.tracing import tracing
 from relay.tracing.spans import Span, SpanKind, accept_span_id, submit_span_id
 from relay.tracing.tracing import RequestTraces, Tracing
 from relay.values.ids import new_ids
-from relay.values.messages import Channel, Notification
+from relay.values.notifications import Channel, Notification
 from relay.values.trace_context import TraceContext, read_trace_context
 
 IDS = new_ids(2000, Random(1).randbytes)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.config.urls import parse_url
-from relay.values.messages import Channel, Notification
+from relay.values.notifications import Channel, Notification
 from relay.values.states import DELIVERED, ENROUTE, EXPIRED, FINAL_STATES, REJECTED, UNDELIVERABLE
 from relay.webhooks.callbacks import (
     Callback,

@@ -9,7 +9,7 @@ from relay.accounts.accounts import Accounts
 from relay.accounts.first_secrets import FirstSecrets
 from relay.accounts.signing import secret_key, signature
 from relay.config.model import Account
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.values.secret import Secret
 from relay.webhooks.delivery import WebhookDelivery
 from relay.webhooks.webhook_sender import Webhooks

@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.signing import new_secret, secret_key, signature
-from relay.values.messages import Channel, Notification
+from relay.values.notifications import Channel, Notification
 from relay.values.states import CUSTOMER_WORDS, DELIVERED, FINAL_STATES, UNKNOWN
 from relay.webhooks.body import batch_body, batch_webhook_id, form_body, header_safe, json_body, webhook_id
 from relay.webhooks.circuit_breaker import FAILURES_TO_OPEN, FIRST_OPEN_SECONDS, LONGEST_OPEN_SECONDS, CircuitBreaker

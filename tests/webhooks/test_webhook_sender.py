@@ -12,7 +12,7 @@ from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts
 from relay.accounts.signing import new_secret
 from relay.config.model import Account, NotificationTls
-from relay.values.messages import Channel, Notification, QueueKey, Recovery, Verdict
+from relay.values.notifications import Channel, Notification, QueueKey, Recovery, Verdict
 from relay.values.secret import Secret
 from relay.values.states import UNDELIVERABLE
 from relay.values.work_gate import ALWAYS_OPEN, WorkGate

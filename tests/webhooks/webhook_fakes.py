@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 
 from relay.config.model import NotificationTls
 from relay.runtime.alarms import Alarms
-from relay.store.api import StoreUnavailable
-from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict
+from relay.store.store_values import StoreUnavailable
+from relay.values.notifications import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict
 from relay.values.states import DELIVERED
 from relay.webhooks.answer import Answer
 

@@ -31,7 +31,7 @@ from relay.http.migration.jasmin_message import (
 from relay.http.migration.jasmin_tlvs import invalid
 from relay.http.problems import Problem, of_value
 from relay.smpp.message_codec import encode_address
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.text.compose import destination_address, encode, source_address
 from relay.text.raw_parts import PLAIN, PduFields, compose_octets, with_fields
 from relay.values.amounts import amount_text

@@ -18,7 +18,7 @@ from relay.http.migration.gateway_fields import Fields, Refusal, text_of, validi
 from relay.http.migration.kannel_message import KannelMessage, is_text, names_coding, parts_of, read_message
 from relay.http.migration.kannel_request import read_fields
 from relay.http.problems import Problem, of_value
-from relay.store.api import StoreUnavailable
+from relay.store.store_values import StoreUnavailable
 from relay.text.compose import destination_address, source_address
 from relay.values.messages import ADAPT_ADDRESSES, ADAPT_TEXT, Submission
 from relay.webhooks.callbacks import kannel_callback

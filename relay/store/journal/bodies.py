@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from relay.store.api import StoreUnavailable
 from relay.store.journal.disk_thread import JournalDisk
 from relay.store.journal.journal_format import decode_records
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.segment_reader import read_payloads
+from relay.store.store_values import StoreUnavailable
 from relay.store.table.entries import Row, is_unsubmitted, parts_of
 from relay.store.table.records import Snapshot
 from relay.store.table.table import Table

@@ -1,6 +1,6 @@
 """Counts the journal's commits since the start: how many there were, how large they were, and how long they took."""
 
-from relay.store.api import COMMIT_SECONDS_BOUNDS
+from relay.store.store_values import COMMIT_SECONDS_BOUNDS
 
 
 class CommitFigures:

@@ -24,11 +24,11 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay.config import model
-from relay.store.api import StoreUnavailable
 from relay.store.journal.bodies import BodiesOf, BodyReader
 from relay.store.journal.disk_thread import JournalDisk
 from relay.store.journal.journal_format import encode_frame, segment_name
 from relay.store.journal.journal_writer import Journal
+from relay.store.store_values import StoreUnavailable
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import FORGOTTEN, Acceptance, Segment
 from relay.store.table.records import Counters

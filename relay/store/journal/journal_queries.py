@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from relay.store.api import FeedEntry, StoreFigures
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.long_questions import LongQuestions
+from relay.store.store_values import FeedEntry, StoreFigures
 from relay.store.table import views
 from relay.store.table.ended import ended_counts
 from relay.store.table.entries import Row
@@ -22,11 +22,13 @@ from relay.store.table.receiving import inbound_of
 from relay.store.table.receiving import latest as latest_inbound
 from relay.store.table.same_id import as_several, is_awaited
 from relay.store.table.table import Table
+from relay.values.carrier_reports import AmbiguousReceipt, AtCarrier, Receipt
 from relay.values.charge import AccountUse, TopUp
 from relay.values.ended_counts import EndedCounts
 from relay.values.ids import id_text
 from relay.values.inbound_lists import InboundListed, InboundWanted
-from relay.values.messages import AmbiguousReceipt, AtCarrier, MessageView, QueueKey, Receipt
+from relay.values.message_view import MessageView
+from relay.values.notifications import QueueKey
 
 #: How many carrier message ids, or queues, are read in one turn of the reactor. That takes about a millisecond.
 COUNTED_A_TURN: Final = 4_000

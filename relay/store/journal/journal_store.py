@@ -25,17 +25,6 @@ from twisted.python.failure import Failure
 
 from relay.config import model
 from relay.runtime.alarms import Alarms
-from relay.store.api import (
-    NO_IDS,
-    NOBODY,
-    AcceptedBefore,
-    Idempotency,
-    OtherCarrier,
-    PolicyOf,
-    ReplayResult,
-    StoreFull,
-    StoreUnavailable,
-)
 from relay.store.journal.bodies import BodyReader, PartBodies
 from relay.store.journal.compaction import Compaction
 from relay.store.journal.disk_thread import InThread
@@ -46,6 +35,20 @@ from relay.store.journal.journal_queries import JournalQueries, ambiguous_text
 from relay.store.journal.journal_writer import Journal
 from relay.store.journal.opening import JournalOpening
 from relay.store.journal.recovery import Progress
+from relay.store.store_values import (
+    NO_IDS,
+    NOBODY,
+    AcceptedBefore,
+    Idempotency,
+    KeptReceipts,
+    OtherCarrier,
+    PolicyOf,
+    ReadAgain,
+    ReplayResult,
+    StoreFull,
+    StoreResult,
+    StoreUnavailable,
+)
 from relay.store.table import views
 from relay.store.table.accept import accept, accept_as, may_be_replaced, replace, replaced, take_back
 from relay.store.table.brought_back import bring_back, snapshots_of
@@ -69,27 +72,12 @@ from relay.store.table.retries import rare_fields_of
 from relay.store.table.settings_and_keys import IDEMPOTENCY_SECONDS, IdempotencyKeys, Settings
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.carrier_reports import QueryOutcome, Receipt, Submitted
 from relay.values.charge import ToppedUp, TopUp
 from relay.values.inbound import InboundMessage, InboundPart
-from relay.values.messages import (
-    Attempt,
-    Claim,
-    Ending,
-    FailedOver,
-    KeptReceipts,
-    Message,
-    MessageView,
-    Notification,
-    Pending,
-    QueryOutcome,
-    QueueKey,
-    ReadAgain,
-    Receipt,
-    Recovery,
-    Replacement,
-    StoreResult,
-    Submitted,
-)
+from relay.values.message_view import MessageView
+from relay.values.messages import Ending, FailedOver, Message, Pending, Replacement
+from relay.values.notifications import Attempt, Claim, Notification, QueueKey, Recovery
 from relay.values.states import EXPIRED, UNKNOWN
 from relay.values.work_gate import ALWAYS_OPEN, WorkGate
 

@@ -22,7 +22,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relay.config import model
-from relay.store.api import StoreUnavailable
 from relay.store.journal.commit_figures import CommitFigures
 from relay.store.journal.commits_at_once import CommitsAtOnce
 from relay.store.journal.disk_thread import JournalDisk
@@ -30,6 +29,7 @@ from relay.store.journal.journal_format import synced_frame
 from relay.store.journal.open_segments import FrameGroup, OpenSegments
 from relay.store.journal.segments import SegmentWriter
 from relay.store.journal.writing_again import WritingAgain
+from relay.store.store_values import StoreUnavailable
 from relay.store.table.entry_values import Segment
 
 T = TypeVar("T")

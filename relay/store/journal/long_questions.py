@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from relay.store.api import StoreBusy
+from relay.store.store_values import StoreBusy
 
 #: How many queries of one account may wait for the present one: those of a page, and of a few clicks.
 MOST_WAITING: Final = 20

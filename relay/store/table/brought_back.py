@@ -13,7 +13,7 @@ from relay.store.table.entry_values import FINAL, OWED_WEBHOOK, Acceptance, Segm
 from relay.store.table.records import PartSnapshot, Snapshot
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.table import Table
-from relay.values.messages import MessageView, PartView
+from relay.values.message_view import MessageView, PartView
 
 
 def is_brought_back(row: Row) -> bool:

@@ -30,7 +30,7 @@ from relay.store.table.recoveries import Recoveries
 from relay.store.table.retries import rare_fields_of, tries_of
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
-from relay.values.messages import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict
+from relay.values.notifications import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict
 
 #: How many characters of an answer are kept.
 ANSWER_KEPT = 200

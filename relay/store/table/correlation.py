@@ -11,7 +11,7 @@ of one part makes as few calls as possible.
 
 from collections.abc import Sequence
 
-from relay.store.api import NotifyPolicy
+from relay.store.store_values import NotifyPolicy, ReadAgain
 from relay.store.table.carrier_ids import Found
 from relay.store.table.entries import STATES, Row, TableAccount
 from relay.store.table.entry_values import FINAL, NO_CARRIER_ERROR, NOTHING_LEARNT, OWED_SMPP, OWED_WEBHOOK, LatestState
@@ -22,7 +22,7 @@ from relay.store.table.records import Ended, Placed
 from relay.store.table.same_id import Entry, Several, as_several, choose, is_of, row_of
 from relay.store.table.table import DATE_TOLERANCE_SECONDS, Table
 from relay.store.table.table_changes import TableChanges
-from relay.values.messages import Outcome, ReadAgain, Receipt
+from relay.values.carrier_reports import Outcome, Receipt
 from relay.values.states import INTERMEDIATE_STATES, UNKNOWN
 
 

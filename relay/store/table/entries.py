@@ -26,7 +26,7 @@ from relay.store.table.entry_values import (
 from relay.store.table.notification_queues import NotificationQueue, NotificationQueues
 from relay.values.charge import Charge
 from relay.values.inbound import INBOUND
-from relay.values.messages import Channel, QueueKey
+from relay.values.notifications import Channel, QueueKey
 from relay.values.smpp_constants import REGISTERED_DELIVERY_FINAL, REGISTERED_DELIVERY_INTERMEDIATE
 from relay.values.states import DELIVERED
 

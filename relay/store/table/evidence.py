@@ -21,7 +21,7 @@ from msgspec.structs import astuple
 from relay.store.table.match_rates import MatchRates
 from relay.store.table.orphans import Kept, Mark, mark_of
 from relay.store.table.records import Evidence, MatchRate
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 
 #: The most receipts of one carrier that are kept.
 KEPT_A_CARRIER: Final = 1_000

@@ -25,7 +25,7 @@ from relay.store.table.records import RoundEnded, RoundLearnt
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import unsubmitted_parts
-from relay.values.messages import Submitted
+from relay.values.carrier_reports import Submitted
 from relay.values.states import DELIVERED
 
 

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from heapq import heappop, heappush
 
-from relay.store.api import OtherCarrier
+from relay.store.store_values import OtherCarrier
 from relay.store.table.entries import Row, is_unsubmitted
 from relay.store.table.entry_values import FINAL, FORGOTTEN, GOES_ON, FailoverState
 from relay.values.failover_rule import FailoverRule

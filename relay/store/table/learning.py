@@ -8,7 +8,7 @@ long message ends when its parts have ended (see `parts`).
 
 from collections.abc import Sequence
 
-from relay.store.api import NotifyPolicy
+from relay.store.store_values import NotifyPolicy
 from relay.store.table.entries import PartOfRow, Row, TableAccount, is_unsubmitted, parts_of, rounds_of
 from relay.store.table.entry_values import (
     FAILS_OVER,
@@ -26,7 +26,8 @@ from relay.store.table.records import WHOLE_MESSAGE, Learnt, RoundLearnt
 from relay.store.table.same_id import Entry
 from relay.store.table.table import Table, state_number
 from relay.store.table.table_changes import TableChanges
-from relay.values.messages import Ending, Outcome, QueryOutcome, Receipt
+from relay.values.carrier_reports import Outcome, QueryOutcome, Receipt
+from relay.values.messages import Ending
 from relay.values.states import DELIVERED, ENROUTE, UNKNOWN
 
 

@@ -17,7 +17,7 @@ from relay.store.table.entry_values import (
 from relay.store.table.notification_queues import CHANNEL_OF_BIT
 from relay.store.table.parts import shown_handoff
 from relay.store.table.records import Settled
-from relay.values.messages import AttemptView, MessageView, PartView
+from relay.values.message_view import AttemptView, MessageView, PartView
 from relay.values.states import ENROUTE, SCHEDULED, customer_words
 
 

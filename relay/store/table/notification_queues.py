@@ -19,7 +19,7 @@ from typing import Generic
 
 from relay.store.table.entry_values import OWED_SMPP, OWED_WEBHOOK, Tries
 from relay.store.table.retries import Retries, RowT, set_tries, tries_of
-from relay.values.messages import Channel, QueueKey, Recovery
+from relay.values.notifications import Channel, QueueKey, Recovery
 
 CHANNEL_OF_BIT = {OWED_WEBHOOK: Channel.WEBHOOK, OWED_SMPP: Channel.SMPP}
 BIT_OF_CHANNEL: dict[str, int] = {Channel.WEBHOOK.value: OWED_WEBHOOK, Channel.SMPP.value: OWED_SMPP}

@@ -21,7 +21,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from relay.values.messages import Receipt
+from relay.values.carrier_reports import Receipt
 from relay.values.states import INTERMEDIATE_STATES
 
 #: How many octets of a receipt's body are kept for the operator. Receipts of real carriers have less than 300.

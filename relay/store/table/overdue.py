@@ -19,7 +19,7 @@ from relay.store.table.entry_values import FINAL, WAITED, CarrierHandoff, Part
 from relay.store.table.parts import latest_handoff
 from relay.store.table.retries import rare_fields_of
 from relay.store.table.table import Table
-from relay.values.messages import AtCarrier
+from relay.values.carrier_reports import AtCarrier
 
 #: How long a query may be under way before its part is checked again. It is longer than any response timeout.
 HELD_SECONDS: Final = 1200.0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from relay.store.table.entries import Row, parts_of
 from relay.store.table.entry_values import NO_CARRIER_ERROR, REPORTED, CarrierHandoff, Part
-from relay.values.messages import PartsReceipted
+from relay.values.carrier_reports import PartsReceipted
 from relay.values.states import UNKNOWN, WORST_FIRST
 
 _BADNESS = {state: rank for rank, state in enumerate(WORST_FIRST)}

@@ -30,7 +30,8 @@ from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
 from relay.values.inbound import INBOUND, INBOUND_URL, InboundMessage, InboundPart
 from relay.values.inbound_lists import Delivery, InboundListed, InboundWanted
-from relay.values.messages import ADAPT_NOTHING, MessageView
+from relay.values.message_view import MessageView
+from relay.values.messages import ADAPT_NOTHING
 from relay.values.states import DELIVERED
 
 

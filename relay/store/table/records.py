@@ -15,11 +15,12 @@ from typing import Final
 
 import msgspec
 
-from relay.store.api import Idempotency
+from relay.store.store_values import Idempotency
+from relay.values.carrier_reports import Receipt, Submitted
 from relay.values.charge import Charge, TopUp
 from relay.values.failover_rule import FailoverRule
 from relay.values.inbound import InboundMessage, InboundPart
-from relay.values.messages import Message, Receipt, Submitted
+from relay.values.messages import Message
 from relay.values.trace_context import TraceContext
 
 #: The value of `Learnt.part` if a record is about the whole message.

@@ -11,7 +11,7 @@ from typing import Final, Generic
 
 from relay.store.table.notification_queues import NotificationQueue
 from relay.store.table.retries import RowT
-from relay.values.messages import QueueKey, Recovery
+from relay.values.notifications import QueueKey, Recovery
 
 #: How many queues are brought forward at once. That takes some milliseconds.
 BROUGHT_FORWARD_AT_ONCE: Final = 500

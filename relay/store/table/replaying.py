@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from relay.store.api import Idempotency
+from relay.store.store_values import Idempotency
 from relay.store.table.accept import make_row
 from relay.store.table.brought_back import is_brought_back
 from relay.store.table.carrier_ids import Shards
@@ -69,9 +69,10 @@ from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
 from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
+from relay.values.carrier_reports import Receipt, Submitted
 from relay.values.charge import TopUp
 from relay.values.inbound import InboundMessage, InboundPart
-from relay.values.messages import Message, Receipt, Submitted
+from relay.values.messages import Message
 from relay.values.states import UNKNOWN
 
 #: If a record's date is this long after the start, then the system's clock was ahead when the record was written.

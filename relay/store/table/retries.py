@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import Generic, Protocol, TypeVar
 
 from relay.store.table.entry_values import OWED_WEBHOOK, RareFields, Tries
-from relay.values.messages import Recovery
+from relay.values.notifications import Recovery
 
 
 class OwedRow(Protocol):

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 from relay.config.model import NumberComparison
 from relay.store.table.entries import PartOfRow, Row, part_of
 from relay.store.table.entry_values import FINAL
-from relay.values.messages import Receipt, destination_of, source_of
+from relay.values.carrier_reports import Receipt
+from relay.values.messages import destination_of, source_of
 
 #: A carrier message id leads to a message, or to a part of a message.
 Entry = Row | PartOfRow

@@ -6,7 +6,7 @@ compaction can copy the record before it deletes the segment. Idempotency keys a
 
 from collections import OrderedDict
 
-from relay.store.api import Idempotency
+from relay.store.store_values import Idempotency
 from relay.store.table.records import Setting
 
 #: For how long a repeated request gets the first answer.

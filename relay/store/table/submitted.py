@@ -23,7 +23,7 @@ from relay.store.table.same_id import Entry, is_of
 from relay.store.table.table import Table
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import unsubmitted_parts
-from relay.values.messages import Receipt, Submitted
+from relay.values.carrier_reports import Receipt, Submitted
 from relay.values.states import ENROUTE
 
 

@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 from relay.config.model import Limits, NumberComparison
-from relay.store.api import NotifyPolicy, PolicyOf
+from relay.store.store_values import NotifyPolicy, PolicyOf
 from relay.store.table.carrier_ids import CarrierIdIndex, Shards
 from relay.store.table.entries import STATES, Row, TableAccount, rounds_of
 from relay.store.table.entry_values import (
@@ -51,8 +51,9 @@ from relay.store.table.shared_values import SharedValues
 from relay.store.table.table_changes import TableChanges
 from relay.store.table.unsubmitted import UnsubmittedMessages
 from relay.values.callback_masks import tells_intermediate
+from relay.values.carrier_reports import AmbiguousReceipt, Outcome, Receipt
 from relay.values.charge import Charge
-from relay.values.messages import AmbiguousReceipt, Channel, Outcome, QueueKey, Receipt
+from relay.values.notifications import Channel, QueueKey
 from relay.values.states import UNKNOWN
 
 #: How many contradicting receipts, and how many ambiguous receipts, are kept for the operator.

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from relay.store.store_values import StoreResult
 from relay.store.table.entries import Row
 from relay.store.table.message_views import message_view
 from relay.store.table.notification_queues import NotificationQueue
-from relay.values.messages import MessageView, Outcome, QueueKey, StoreResult
+from relay.values.carrier_reports import Outcome
+from relay.values.message_view import MessageView
+from relay.values.notifications import QueueKey
 
 _NO_LANES: frozenset[QueueKey] = frozenset()
 _NO_VIEWS: tuple[MessageView, ...] = ()

@@ -7,7 +7,7 @@ work.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from relay.store.api import FeedEntry
+from relay.store.store_values import FeedEntry, KeptReceipts
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import FORGOTTEN, GIVEN_UP_WEBHOOK, OWED_SMPP, OWED_WEBHOOK
 from relay.store.table.failing_over import tried
@@ -16,7 +16,8 @@ from relay.store.table.table import Table
 from relay.store.table.unsubmitted import unsubmitted_parts
 from relay.values.ids import id_text, parse_id
 from relay.values.inbound import INBOUND
-from relay.values.messages import KeptReceipts, MessageView, Pending
+from relay.values.message_view import MessageView
+from relay.values.messages import Pending
 
 #: How many messages are read in one turn of the reactor. That takes about 0.1 ms, or 1 ms in a search for a part of an
 #: id.
