@@ -2,8 +2,9 @@
 
 Theory of operation: while records are read, only rows, the index of carrier message ids, orphans, settings and keys are
 kept up to date. Everything that can be counted or sorted later (queues, feeds, the order of finished messages, counts)
-is built once at the end. So a million messages are read in seconds. Records of unknown messages are skipped, because
-compaction has dropped the beginning of these messages. A later snapshot has their whole state.
+is built once at the end (`relay.store.table.restoring`). So a million messages are read in seconds. Records of unknown
+messages are skipped, because compaction has dropped the beginning of these messages. A later snapshot has their whole
+state.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,10 +13,9 @@ from typing import Any, Final
 
 from relay.store.store_values import Idempotency
 from relay.store.table.accept import make_row
-from relay.store.table.brought_back import is_brought_back
 from relay.store.table.carrier_ids import Shards
 from relay.store.table.claims import keep_attempt, with_shared_url
-from relay.store.table.entries import PartOfRow, Row, TableAccount, parts_of, rounds_of
+from relay.store.table.entries import Row, TableAccount, parts_of
 from relay.store.table.entry_values import (
     FAILS_OVER,
     FINAL,
@@ -39,7 +39,7 @@ from relay.store.table.in_doubt import parts_in_doubt
 from relay.store.table.learning import Learning, refusal
 from relay.store.table.orphans import Mark, is_unreadable, mark_of
 from relay.store.table.overdue import keep_given_id, wait_once_more
-from relay.store.table.receiving import inbound_of, inbound_row, owed_bits
+from relay.store.table.receiving import inbound_row, owed_bits
 from relay.store.table.records import (
     SETTLED_RETRY,
     SETTLED_SUPERSEDED,
@@ -63,10 +63,11 @@ from relay.store.table.records import (
     Synced,
     each_id,
 )
-from relay.store.table.retries import rare_fields_of, set_tries, tries_of
+from relay.store.table.restoring import Restoring
+from relay.store.table.retries import rare_fields_of, set_tries
 from relay.store.table.same_id import Entry
 from relay.store.table.settings_and_keys import IdempotencyKeys, Settings
-from relay.store.table.snapshots import SharedHandoffs, row_of_snapshot
+from relay.store.table.snapshots import SharedHandoffs, index_ids, row_of_snapshot
 from relay.store.table.submitted import Submissions
 from relay.store.table.table import Table
 from relay.values.carrier_reports import Receipt, Submitted
@@ -75,8 +76,6 @@ from relay.values.inbound import InboundMessage, InboundPart
 from relay.values.messages import Message
 from relay.values.states import UNKNOWN
 
-#: If a record's date is this long after the start, then the system's clock was ahead when the record was written.
-AHEAD_SECONDS: Final = 60.0
 #: How many rows are looked at in one turn of the reactor. That takes some milliseconds.
 _ROWS_A_TURN: Final = 10_000
 
@@ -93,12 +92,9 @@ class Replay:
         self._segment: Segment
         self._offset = 0
         self._acceptance: Acceptance | None = None
-        #: For each `Acceptance` with a date after the start, the one that replaces it.
-        self._moved: dict[Acceptance, Acceptance] = {}
-        self._moved_handoffs: dict[CarrierHandoff, CarrierHandoff] = {}
         self._handoffs = SharedHandoffs(table)
         self._marks: set[Mark] = set()
-        self._apply: dict[type, Callable[[Any], None]] = {
+        self._apply: dict[type, Callable[[Any], object]] = {
             Receipt: self._receipt,
             Learnt: self._learnt,
             Ended: self._ended,
@@ -119,7 +115,7 @@ class Replay:
             Counters: self._counters,
             Charged: table.ledger.charge,
             Refunded: self._refunded,
-            TopUp: self._top_up,
+            TopUp: table.ledger.top_up,
             AccountTotals: table.ledger.restore,
             Synced: self._synced,
         }
@@ -166,120 +162,10 @@ class Replay:
 
     def finish(self, now: float) -> None:
         """Builds the queues, feeds and counts from the rows. Call it once, after the last frame."""
-        table = self._table
         # Don't copy the list of all rows: the process would keep the memory of the copy for a long time.
         order, self._order = self._order, []
-        order.sort(key=_accepted_at)
-        table.rows = table.awaiting = 0
-        waiting: list[Row] = []
-        later = 0
-        owed: list[Row] = []
-        shards = table.shards
-        latest = now + AHEAD_SECONDS
-        for row in order:
-            message_id = row.id
-            if shards[message_id[0]].get(message_id) is not row:
-                # A later record has replaced this row, for example a snapshot.
-                continue
-            flags = row.flags
-            acceptance = row.acceptance
-            if acceptance.accepted_at > latest:
-                if row.rare_fields is not None and row.rare_fields.scheduled_at:
-                    row.rare_fields.scheduled_at -= acceptance.accepted_at - now
-                acceptance = row.acceptance = self._not_from_the_future(acceptance, now)
-            handoff = row.handoff
-            if handoff is not None and handoff.at is not None and handoff.at > latest:
-                self._handed_over_now(row, handoff, now)
-            acceptance.segment.rows += 1
-            table.rows += 1
-            account = row.origin.account
-            listed = not is_brought_back(row)
-            if listed:
-                account.recent.rows.append(row)
-                if not table.rows & 1023:
-                    account.trim()
-            if flags & FINAL:
-                if listed:
-                    account.feed.rows.append(row)
-                if inbound_of(row) is not None:
-                    account.inbound.rows.append(row)
-                if not flags & OWED:
-                    table.finished.append(row)
-            elif row.handoff is None:
-                scheduled_at = 0.0 if row.rare_fields is None else row.rare_fields.scheduled_at
-                if scheduled_at > now:
-                    table.scheduled.add(row, scheduled_at)
-                    later += 1
-                else:
-                    waiting.append(row)
-            else:
-                table.awaiting += 1
-                if flags & FAILS_OVER:
-                    table.failovers.arm(row)
-            if flags & OWED:
-                owed.append(row)
-        table.unsubmitted = len(waiting) + later
-        table.unsubmitted_messages.extend(waiting)
-        self._restore_finished()
-        self._restore_queues(owed, now)
-        for entry in table.accounts.values():
-            entry.restored()
-        table.replayed_cursor = table.cursor
-        table.evidence.restored(self._marks, table.match_rates)
-        table.orphans.restored(self._marks | table.evidence.marks(), table.match_rates.judged_to(), now)
-        table.unreadable.restored(self._marks)
+        Restoring(self._table, self._marks, now).restore(order)
         self._keys.restored()
-        # The replay has increased this figure. But it must count only from the start of the process.
-        table.ids.ambiguous = 0
-
-    def _not_from_the_future(self, acceptance: Acceptance, now: float) -> Acceptance:
-        """Makes an acceptance whose validity begins now. The system's clock was ahead when the old one was written."""
-        again = self._moved.get(acceptance)
-        if again is None:
-            again = Acceptance(now, acceptance.validity_seconds, acceptance.segment, acceptance.offset)
-            self._moved[acceptance] = again
-        return again
-
-    def _handed_over_now(self, row: Row, handoff: CarrierHandoff, now: float) -> None:
-        """Makes the wait for a receipt begin now: the system's clock was ahead when a carrier took the message."""
-        # A long message has the handoff of its latest part.
-        row.handoff = self._not_handed_over_later(handoff, now)
-        for part in parts_of(row) or ():
-            if part.handoff is not None and part.handoff.at is not None and part.handoff.at > now + AHEAD_SECONDS:
-                part.handoff = self._not_handed_over_later(part.handoff, now)
-
-    def _not_handed_over_later(self, handoff: CarrierHandoff, now: float) -> CarrierHandoff:
-        again = self._moved_handoffs.get(handoff)
-        if again is None and handoff.at is not None:
-            seconds = handoff.receipt_due_at - handoff.at
-            again = CarrierHandoff(handoff.carrier, now, now + seconds, handoff.parts_receipted)
-            self._moved_handoffs[handoff] = again
-        return again or handoff
-
-    def _restore_finished(self) -> None:
-        table = self._table
-        finished = sorted(table.finished, key=_done_at)
-        table.finished.clear()
-        for row in finished:
-            table.keep(row)
-
-    def _restore_queues(self, owed: list[Row], now: float) -> None:
-        table = self._table
-        queues = set()
-        owed.sort(key=_done_at)
-        for row in owed:
-            for bit in (OWED_WEBHOOK, OWED_SMPP):
-                if row.flags & bit:
-                    _clamp_retry(row, bit, now)
-                    queue = table.queue_of(row, bit)
-                    queue.restore(row, now)
-                    queues.add(queue)
-                    self._table.owed += 1
-        for queue in queues:
-            queue.restored()
-            next_due_at = queue.next_due_at(now)
-            if next_due_at is not None and next_due_at > now:
-                table.queues.due_at(queue.queue_key, next_due_at)
 
     # Records
 
@@ -471,17 +357,7 @@ class Replay:
         self._order.append(row)
         if row.cursor > table.cursor:
             table.cursor = row.cursor
-        for index, part in enumerate(s.parts):
-            if part.named:
-                table.ids.put(part.carrier, part.carrier_message_id, self._entry(row, index))
-        for carrier, key, index in s.former_ids:
-            table.ids.put(carrier, key, self._entry(row, index))
-        for number, each in enumerate(s.failover.rounds if s.failover is not None else ()):
-            for index, part in enumerate(each.parts):
-                if part.named:
-                    table.ids.put(part.carrier, part.carrier_message_id, PartOfRow(row, index, number))
-            for carrier, key, index in each.former_ids:
-                table.ids.put(carrier, key, PartOfRow(row, index, number))
+        index_ids(s, row, table.ids)
 
     def _round_ended(self, record: RoundEnded) -> None:
         row = self._table.get(record.id)
@@ -530,11 +406,6 @@ class Replay:
     def _inbound_part(self, part: InboundPart) -> None:
         self._table.inbound_parts.put(part, self._segment.sequence)
 
-    def _entry(self, row: Row, part: int) -> Entry:
-        if row.flags & FAILS_OVER:
-            return PartOfRow(row, part, len(rounds_of(row)))
-        return row if parts_of(row) is None else PartOfRow(row, part)
-
     def _idempotency(self, entry: Idempotency) -> None:
         self._keys.put(entry, self._segment.sequence)
 
@@ -548,32 +419,8 @@ class Replay:
             row.flags |= REFUNDED
             self._table.ledger.refund(record)
 
-    def _top_up(self, record: TopUp) -> None:
-        self._table.ledger.top_up(record)
-
     def _counters(self, counters: Counters) -> None:
         self._table.cursor = max(self._table.cursor, counters.cursor)
 
     def _synced(self, synced: Synced) -> None:
         pass
-
-
-def _accepted_at(row: Row) -> float:
-    return row.acceptance.accepted_at
-
-
-def _done_at(row: Row) -> float:
-    return row.latest.done_at
-
-
-def _clamp_retry(row: Row, channel: int, now: float) -> None:
-    """Corrects a retry if the last attempt is dated after now, because the system's clock was ahead.
-
-    Such a retry waits no longer than its schedule says.
-    """
-    tries = tries_of(row, channel)
-    if tries is None or tries.due_at <= now or row.rare_fields is None:
-        return
-    last = next((attempt for attempt in reversed(row.rare_fields.attempts) if attempt.channel == channel), None)
-    if last is not None and last.at > now + AHEAD_SECONDS:
-        set_tries(row, channel, Tries(tries.attempts, now + max(0.0, last.due_at - last.at)))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from relay.store.table.carrier_ids import CarrierIdIndex
 from relay.store.table.claims import with_shared_url
-from relay.store.table.entries import Row, is_unsubmitted
+from relay.store.table.entries import PartOfRow, Row, is_unsubmitted, parts_of, rounds_of
 from relay.store.table.entry_values import (
     DURABLE_FLAGS,
     FAILS_OVER,
@@ -23,6 +23,7 @@ from relay.store.table.failing_over import failover_of
 from relay.store.table.learning import refusal
 from relay.store.table.parts import latest_handoff
 from relay.store.table.records import FailoverSnapshot, PartSnapshot, RoundSnapshot, Snapshot
+from relay.store.table.same_id import Entry
 from relay.store.table.table import Table
 
 _NO_EXTRA = RareFields()
@@ -218,6 +219,27 @@ def row_of_snapshot(s: Snapshot, table: Table, acceptance: Acceptance, handoffs:
     if s.flags & FINAL and s.flags & GIVEN_UP_WEBHOOK:
         origin.account.given_up[row.id] = s.given_up_at
     return row
+
+
+def index_ids(s: Snapshot, row: Row, ids: CarrierIdIndex) -> None:
+    """Makes the carrier message ids in a snapshot lead to the row that was made of it."""
+
+    def entry(part: int) -> Entry:
+        if row.flags & FAILS_OVER:
+            return PartOfRow(row, part, len(rounds_of(row)))
+        return row if parts_of(row) is None else PartOfRow(row, part)
+
+    for index, part in enumerate(s.parts):
+        if part.named:
+            ids.put(part.carrier, part.carrier_message_id, entry(index))
+    for carrier, key, index in s.former_ids:
+        ids.put(carrier, key, entry(index))
+    for number, each in enumerate(s.failover.rounds if s.failover is not None else ()):
+        for index, part in enumerate(each.parts):
+            if part.named:
+                ids.put(part.carrier, part.carrier_message_id, PartOfRow(row, index, number))
+        for carrier, key, index in each.former_ids:
+            ids.put(carrier, key, PartOfRow(row, index, number))
 
 
 def _restored_failover(s: FailoverSnapshot, table: Table, handoffs: SharedHandoffs) -> FailoverState:
