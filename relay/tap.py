@@ -31,8 +31,10 @@ from relay.accounts.accounts import Accounts
 from relay.accounts.first_secrets import FirstSecrets
 from relay.app.config_editor import ConfigEditor
 from relay.app.config_file import load_file, read_config, start_checks
-from relay.app.daemon import Collaborators, Daemon, DurableStore, Served
+from relay.app.daemon import Daemon
+from relay.app.daemon_parts import Collaborators, DurableStore
 from relay.app.list_files import ListsCheck, read_lists
+from relay.app.listeners import Served
 from relay.app.load_config import ConfigError
 from relay.app.logging import LoggedService
 from relay.app.logging import observer as line_observer
@@ -517,7 +519,7 @@ def _say_how_to_try(daemon: Daemon) -> None:
     for name, account in daemon.config.accounts.items():
         if account.api_key is None or not daemon.config.http.listen:
             continue
-        port = daemon.port_of("http.listen")
+        port = daemon.listeners.port_of("http.listen")
         print(
             "\nThe relay listens on: " + ", ".join(daemon.listening) + "\nPaste this into another terminal:\n\n"
             f"  curl -u {name}:{account.api_key.reveal()} http://127.0.0.1:{port}/messages"

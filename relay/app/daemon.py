@@ -4,120 +4,40 @@ The reactor, randomness, the store, and HTTP in both directions are arguments. `
 simulation passes its own.
 """
 
-import random
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import Any, Protocol
 
-import msgspec
-from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from relay.accounts.accounts import Accounts
+from relay.app.daemon_parts import Collaborators
 from relay.app.followed_files import follow_files
-from relay.app.sd_notify import SystemdNotifier
+from relay.app.link_maker import LinkMaker
+from relay.app.listeners import Listeners, Served, StartFailure
 from relay.app.tag_checks import unknown_tags
-from relay.app.tls import ServerCertificate, TlsServerEndpoint, carrier_endpoint, server_endpoint
-from relay.carriers.api_binds import api_binds
-from relay.carriers.api_receipts import ApiReceiptReader, ApiReceiptTaker
-from relay.carriers.binds import smpp_binds
+from relay.carriers.api_receipts import ApiReceiptTaker
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.handset_messages import HandsetMessages
-from relay.carriers.http_binds import carrier_headers, http_binds
 from relay.carriers.link import CarrierLink
-from relay.carriers.relay_api import HttpReceipts, notification_reader
+from relay.carriers.relay_api import HttpReceipts
 from relay.carriers.rereading import Rereading
-from relay.cluster.membership import Membership
 from relay.config.config_entries import Places
 from relay.config.model import Carrier, Config, NumberComparison
 from relay.customers.smpp_sessions import CustomerSessions
-from relay.history.history import History
 from relay.history.message_lists import MessageLists
-from relay.history.message_records import MessageRecords
 from relay.http.forwarded import TrustedProxies
 from relay.operator.actions import Reloads, held_carriers
 from relay.operator.entry_requests import EditsEntries
 from relay.quality.quality_watch import QualityWatch
-from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.stale_names import StaleNames
-from relay.runtime.open_files import OpenFiles
 from relay.runtime.tasks import Tasks
-from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.smpp.server import SmppServerFactory
 from relay.smpp.session import SessionLimits
-from relay.store.api import Store
 from relay.store.journal.journal_format import JournalError
-from relay.tracing.tracing import Tracing
-from relay.values.ids import RandomBytes
 from relay.values.notifications import Channel
 
-
-class DurableStore(Store, Protocol):
-    """A store that can be started and stopped. The daemon starts it first and stops it last."""
-
-    async def start(self) -> None:
-        """Opens the store and reads its contents."""
-
-    async def stop(self) -> None:
-        """Makes everything durable, and closes the store."""
-
-
-class WebhookService(Protocol):
-    """Delivers notifications by HTTP."""
-
-    async def start(self) -> None:
-        """Begins to send the notifications that are owed."""
-
-    async def stop(self, limit_seconds: float) -> None:
-        """Waits until the requests under way have ended, `limit_seconds` at the most."""
-
-    def url_changed(self, account: str) -> None:
-        """Tells that the account's notification settings have changed."""
-
-
-class StartFailure(Exception):
-    """The daemon can't start. The text says why, and what to do."""
-
-
-class Collaborators(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of the relay that the daemon does not make itself. `relay.tap.build` or a simulation makes them.
-
-    :ivar records: writes message records; None: the configuration wants none.
-    :ivar history: follows the journal, where the configuration wants a history.
-    :ivar lists: finds messages: in the history where there is one, or else in memory.
-    :ivar open_files: keeps some open files free for the journal, carriers and webhooks; None: there are always enough.
-    :ivar notifier: tells the service manager when the relay is ready and when it stops.
-    :ivar membership: this relay's place in its cluster; None: it is alone.
-    :ivar quality: counts what carriers deliver; None: the daemon makes one, which a restart makes forget.
-    :ivar tracing: makes spans of what happens to messages; None: the relay has no traces.
-    :ivar carrier_http: a treq client, for carriers that are spoken to over HTTP; None: there are no such carriers.
-    """
-
-    reactor: Any
-    randomness: random.Random
-    random_bytes: RandomBytes
-    store: DurableStore
-    accounts: Accounts
-    flow: MessageFlow
-    webhooks: WebhookService
-    records: MessageRecords | None = None
-    history: History | None = None
-    lists: MessageLists | None = None
-    open_files: OpenFiles | None = None
-    notifier: SystemdNotifier | None = None
-    carrier_http: HTTPClient | None = None
-    membership: Membership | None = None
-    quality: QualityWatch | None = None
-    tracing: Tracing | None = None
-
-
-#: A configuration key, the endpoints that it names, and what is served there.
-Served = tuple[str, Sequence[str], IProtocolFactory]
 #: The admin listener. It also listens while the relay stands by.
 ADMIN_KEY = "admin.listen"
 #: The daemon's state while another relay of the cluster works.
@@ -179,15 +99,24 @@ class Daemon(Service):
             collaborators.random_bytes,
             config.limits,
         )
+        self.listeners = Listeners(reactor, TrustedProxies(config.trusted_proxies))
+        self.link_maker = LinkMaker(
+            flow,
+            reactor,
+            collaborators.randomness,
+            self.listeners,
+            mobile_originated=self.handset_messages.take,
+            limits=lambda: self.config.limits,
+            http=collaborators.carrier_http,
+            tracing=collaborators.tracing,
+        )
         self.housekeeping = Housekeeping(flow, reactor)
         self.quality = collaborators.quality or QualityWatch(flow, reactor, config.limits.quality_groups)
         self.rereading = Rereading(flow, reactor, self._link)
         #: Why the daemon isn't ready; empty when it is.
         self.not_ready = "starting"
         self._reactor = reactor
-        self._proxies = TrustedProxies(config.trusted_proxies)
         self._sites = sites
-        self._randomness = collaborators.randomness
         self._ready = ready
         self._failed = failed
         #: Reloads the configuration file; None: the configuration came from no file.
@@ -198,12 +127,7 @@ class Daemon(Service):
         self.history = collaborators.history
         self.lists = collaborators.lists or MessageLists(self.store)
         self._open_files = collaborators.open_files
-        self._carrier_http = collaborators.carrier_http
         self._at_stop: list[Callable[[], Awaitable[None]]] = []
-        self._simulators: dict[str, tuple[SimulatedCarrier, IListeningPort]] = {}
-        #: The certificates of the TLS listeners, by configuration key.
-        self.certificates: list[tuple[str, ServerCertificate]] = []
-        self._listeners: list[tuple[str, IListeningPort]] = []
         self._tasks = Tasks(self.log)
         self._starting: Deferred[None] | None = None
         #: Whether a stop may cancel the start.
@@ -216,12 +140,7 @@ class Daemon(Service):
     @property
     def listening(self) -> list[str]:
         """The addresses on which it listens."""
-        return [f"{key} {_address(port)}" for key, port in self._listeners]
-
-    def port_of(self, key: str) -> int:
-        """The port of the first listener of a configuration key; 0: there is none, or not yet."""
-        host: Any = next((port.getHost() for name, port in self._listeners if name == key), None)
-        return getattr(host, "port", 0)
+        return self.listeners.addresses
 
     def at_stop(self, close: Callable[[], Awaitable[None]]) -> None:
         """Registers a function. A stop awaits it when no more messages come in, and before it closes the journal."""
@@ -271,7 +190,7 @@ class Daemon(Service):
             self.log.info("records_open: message records are written; {missing} from the last run were added",
                           missing=missing)  # fmt: skip
         for name, carrier in config.carriers.items():
-            self.links[name] = await self.make_link(name, carrier)
+            self.links[name] = await self.link_maker.make(name, carrier)
         for name in held_carriers(settings) & self.links.keys():
             self.links[name].hold(True)
         self.flow.connect(self.links, {Channel.SMPP: self.sessions, Channel.WEBHOOK: self.webhooks})  # type: ignore[dict-item]
@@ -294,9 +213,9 @@ class Daemon(Service):
         if self._open_files is not None:
             self._open_files.say_whether_enough()
             smpp_factory.has_room = self._open_files.room
-        await self._listen("smpp.listen", config.smpp.listen, smpp_factory)
+        await self.listeners.open("smpp.listen", config.smpp.listen, smpp_factory)
         for key, descriptions, factory in self._sites(self) if served is None else served:
-            await self._listen(key, descriptions, factory)
+            await self.listeners.open(key, descriptions, factory)
         self.housekeeping.start()
         self.rereading.begin(self.links, at_start=True)
         self.stale_names.look()
@@ -321,7 +240,7 @@ class Daemon(Service):
         served = self._sites(self)
         for key, descriptions, factory in served:
             if key == ADMIN_KEY:
-                await self._listen(key, descriptions, factory)
+                await self.listeners.open(key, descriptions, factory)
         if self.notifier is not None:
             # The service manager must not wait for days until the start is over.
             self.notifier.ready(self.status)
@@ -392,87 +311,9 @@ class Daemon(Service):
         link = self.links.get(carrier) or self.draining_carriers.link(carrier)
         return None if link is None else link.api_receipts
 
-    async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
-        """Makes a link to a carrier, and does not start it. If the carrier is simulated, starts the simulation.
-
-        :raises StartFailure: its endpoint can't be used.
-        """
-        fraction, trace_headers = self._randomness.random, None
-        if self.tracing is not None:
-            trace_headers = partial(carrier_headers, self.tracing, name)
-        if settings.kind == "http":
-            # Only daemons of tests go without a client, and they have no such carrier.
-            assert self._carrier_http is not None
-            keepers = http_binds(
-                settings, self._carrier_http, self._reactor, fraction=fraction, trace_headers=trace_headers
-            )
-        elif settings.kind == "api":
-            assert self._carrier_http is not None
-            keepers = api_binds(
-                name, settings, self._carrier_http, self._reactor, fraction=fraction, trace_headers=trace_headers
-            )
-        else:
-            endpoint = await self._carrier_endpoint(name, settings)
-            pdu_bytes = self.config.limits.pdu_bytes
-            keepers = smpp_binds(settings, endpoint, self._reactor, pdu_bytes=pdu_bytes, fraction=fraction)
-        return CarrierLink(
-            name,
-            settings,
-            self.flow,
-            self._reactor,
-            keepers,
-            queue_bytes=self.config.limits.queue_bytes,
-            mobile_originated=self.handset_messages.take,
-            notification_reader=ApiReceiptReader(name, settings)
-            if settings.kind == "api"
-            else notification_reader(name, settings),
-        )
-
-    async def _carrier_endpoint(self, name: str, settings: Carrier) -> IStreamClientEndpoint:
-        if settings.kind == "simulator":
-            running = self._simulators.get(name)
-            if running is None or running[0].settings != settings.simulator:
-                await self.close_simulator(name)
-                carrier = SimulatedCarrier(settings.simulator, self._reactor, random.Random(settings.simulator.seed))
-                key = f"carriers.{name}.simulator.listen"
-                port = await self._listen_on(key, settings.simulator.listen, carrier.factory)
-                running = self._simulators[name] = (carrier, port)
-            own = f"tcp:127.0.0.1:{running[1].getHost().port}"  # type: ignore[attr-defined]
-            settings = msgspec.structs.replace(settings, connect=own)
-        try:
-            return carrier_endpoint(self._reactor, settings)
-        except (ValueError, TypeError, OSError) as problem:
-            raise StartFailure(f"carriers.{name}.connect: {settings.connect!r} can't be used: {problem}") from None
-
     async def _carrier_gone(self, name: str) -> None:
-        await self.close_simulator(name)
+        await self.link_maker.close_simulator(name)
         self.stale_names.look()
-
-    async def close_simulator(self, name: str) -> None:
-        """Ends the simulated carrier of that name, if there is one."""
-        running = self._simulators.pop(name, None)
-        if running is not None:
-            running[0].stop()
-            await _stopped(running[1])
-
-    async def _listen(self, key: str, descriptions: Sequence[str], factory: IProtocolFactory) -> None:
-        for description in descriptions:
-            port = await self._listen_on(key, description, factory)
-            self._listeners.append((key, port))
-            self.log.info("relay_listening: {key} on {address}", key=key, address=_address(port))
-
-    async def _listen_on(self, key: str, description: str, factory: IProtocolFactory) -> IListeningPort:
-        try:
-            endpoint = server_endpoint(self._reactor, description, self._proxies.trusts)
-        except (ValueError, TypeError, OSError) as problem:
-            raise StartFailure(f"{key}: {description!r} can't be used: {problem}") from None
-        if isinstance(endpoint, TlsServerEndpoint):
-            self.certificates.append((key, endpoint.certificate))
-        try:
-            port: IListeningPort = await endpoint.listen(factory)
-        except Exception as problem:
-            raise StartFailure(f"{key}: can't listen on {description!r}: {problem}") from problem
-        return port
 
     def _start_failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -508,7 +349,7 @@ class Daemon(Service):
         if not self._start_refused:
             self.log.info("relay_stopping: no new messages are accepted")
         await self._end_start()
-        await DeferredList([_stopped(port) for _, port in self._listeners], consumeErrors=True)
+        await self.listeners.close()
         await self.flow.stop()
         for close in self._at_stop:
             await close()
@@ -535,8 +376,7 @@ class Daemon(Service):
         if self.lists.questions is not None:
             await self.lists.questions.stop()
         self.sessions.abort()
-        for name in tuple(self._simulators):
-            await self.close_simulator(name)
+        await self.link_maker.close_simulators()
         if self.membership is not None:
             # Everything is written. If we stop here, another node waits for the end of the lease.
             await self.membership.release()
@@ -544,17 +384,3 @@ class Daemon(Service):
             self.notifier.stop()
         if not self._start_refused:
             self.log.info("relay_stopped: everything accepted is in the journal")
-
-
-def _address(port: IListeningPort) -> str:
-    host: Any = port.getHost()
-    return f"{host.host}:{host.port}" if hasattr(host, "port") else str(host)
-
-
-def _stopped(port: IListeningPort) -> "Deferred[None]":
-    stopped = port.stopListening()
-    if isinstance(stopped, Deferred):
-        return stopped
-    done: Deferred[None] = Deferred()
-    done.callback(None)
-    return done

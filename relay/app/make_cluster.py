@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from relay import __version__
-from relay.app.daemon import StartFailure
+from relay.app.listeners import StartFailure
 from relay.app.steady_clock import uptime
 from relay.cluster.cluster_config import config_digest
 from relay.cluster.cluster_database import ClusterDatabase, connection_arguments

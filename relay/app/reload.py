@@ -26,14 +26,15 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from relay.accounts.accounts import Accounts
+from relay.app.link_maker import LinkMaker
+from relay.app.listeners import Listeners
 from relay.app.tag_checks import unknown_tags
-from relay.app.tls import ServerCertificate
 from relay.carriers.draining import DrainingCarriers
 from relay.carriers.link import CarrierLink
 from relay.carriers.rereading import Rereading
 from relay.config.changes import Change, ReloadResult, changed_names, changes, taken_up
 from relay.config.config_entries import LoadedConfig, Places
-from relay.config.model import Carrier, Config
+from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.quality.quality_watch import QualityWatch
 from relay.routing.flow import MessageFlow
@@ -65,12 +66,10 @@ class Reloadable(Protocol):
     quality: QualityWatch
     accounts: Accounts
     sessions: CustomerSessions
-    certificates: list[tuple[str, ServerCertificate]]
+    listeners: Listeners
+    link_maker: LinkMaker
     not_ready: str
     webhooks: Any
-
-    async def make_link(self, name: str, settings: Carrier) -> CarrierLink:
-        """Makes a link and does not start it. Raises if the carrier's endpoint can't be used."""
 
 
 async def _no_lists(config: Config) -> NumberLists | None:
@@ -190,7 +189,7 @@ class Reloader:
             lists = await self._read_lists(new)
             carriers = changed_names(old.carriers, new.carriers)
             for name in (*carriers.added, *carriers.changed):
-                links[name] = await daemon.make_link(name, new.carriers[name])
+                links[name] = await daemon.link_maker.make(name, new.carriers[name])
         except Exception as problem:
             problems = _lines_of(problem)
             for line in problems:
@@ -245,7 +244,7 @@ class Reloader:
         for name, account in old.accounts.items():
             if account != config.accounts.get(name):
                 daemon.sessions.bound.look_again(name)
-        for key, certificate in daemon.certificates:
+        for key, certificate in daemon.listeners.certificates:
             try:
                 if certificate.refresh():
                     self.log.info("certificate_changed: {key} shows a new certificate", key=key)

@@ -249,7 +249,6 @@ class OperatedDaemon:
         self.webhooks = OperatedWebhooks()
         self.reloader: Any = None
         self.editor: Any = None
-        self.certificates: list[Any] = []
         self.listening = ["tcp 127.0.0.1:2775"]
 
     def avoid(self, carrier: str) -> Avoided:

@@ -17,7 +17,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from relay.accounts.accounts import Accounts
-from relay.app.daemon import Collaborators, Daemon
+from relay.app.daemon import Daemon
+from relay.app.daemon_parts import Collaborators
 from relay.app.reload import Reloader
 from relay.carriers.link import CarrierLink
 from relay.charging.charging import Charging
@@ -313,14 +314,14 @@ class World:
         )
         links_made: list[CarrierLink] = []
         self.links_made = links_made
-        make_link = self.daemon.make_link
+        make_link = self.daemon.link_maker.make
 
         async def make_and_remember(name: str, settings: Carrier) -> CarrierLink:
             link = await make_link(name, settings)
             links_made.append(link)
             return link
 
-        self.daemon.make_link = make_and_remember  # type: ignore[method-assign]
+        self.daemon.link_maker.make = make_and_remember  # type: ignore[method-assign]
         # The same slices, less often: a second's interval would be most of what a simulated day costs.
         self.daemon.housekeeping = Housekeeping(flow, reactor, interval_seconds=600.0)
         self.reloader = Reloader(self.daemon, self.loaded, reactor, taken=lambda config: self._reloaded())
