@@ -455,7 +455,7 @@ class MessageCommandTests(CommandsTestCase):
         self.assertTrue(done.stdout.startswith(f"{message_id}  DELIVRD\n"), done.stdout)
         self.assertRegex(done.stdout, r"  to +447700900001\n")
         self.assertRegex(done.stdout, r"taken by tier1 as \S+\n")
-        self.assertRegex(done.stdout, r"attempt 1 to notify of DELIVRD by webhook: 200")
+        self.assertRegex(done.stdout, r"attempt 1 to notify of DELIVRD by webhook at http://\S+: 200")
         [found] = json.loads((await self.command("message", message_id, "--json", *admin)).stdout)
         same = await self.command("message", found["carrier_message_ids"][0], *admin)
         self.assertTrue(same.stdout.startswith(message_id), same.stdout)
@@ -526,7 +526,7 @@ class FollowingTests(CommandsTestCase):
         self.assertEqual("waiting for messages\n", await deferToThread(tail.stderr.readline))
         [(_, message_id)] = await within(10, esme.submit([submit_body("447700900002")]))
         lines: list[str] = []
-        while not any("by webhook: 200" in line for line in lines):
+        while not any("by webhook at " in line and ": 200 in " in line for line in lines):
             lines.append(await within(HUNG_SECONDS, deferToThread(tail.stdout.readline)))
         self.assertTrue(all(f"{message_id[:13]} acme to 447700900002" in line for line in lines), lines)
         self.assertIn("accepted from acme over SMPP", lines[0])
