@@ -1,7 +1,7 @@
 """The money of a world: accounts that pay before they send, their top-ups, and what must be true of their balances.
 
 In some worlds all messages have a price, and two of the three accounts are prepaid. The operator tops them up now and
-then, and repeats a top-up that was not answered, as a person does after a crash.
+then, and repeats a top-up that was not answered, as a person does after a crash, and now and then one that was.
 """
 
 import random
@@ -78,6 +78,10 @@ class Purse:
             return
         if self._unanswered and self._pick.random() < 0.7:
             paid = self._unanswered[0]
+        elif self._answered and self._pick.random() < 0.2:
+            # As somebody does who has not read the answer, or whose colleague was quicker.
+            (account, key), amount = self._pick.choice(list(self._answered.items()))
+            paid = Paid(account, key, amount)
         else:
             self._count += 1
             amount = self._pick.choice(self.amounts) * PRICE
