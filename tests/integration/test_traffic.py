@@ -1,11 +1,12 @@
 """Which way messages take: routes, lists and senders, over sockets with several carriers."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from twisted.internet import reactor
+from twisted.internet import reactor, task
 from twisted.internet.endpoints import TCP4ServerEndpoint
 
-from relay.smpp.message_codec import encode_address, message_body
+from relay.smpp.message_codec import encode_address, find_tlv, message_body
 from relay.values import smpp_constants as c
 from relay.values.messages import destination_of, source_of
 from relay.values.pdus import MessagePdu
@@ -84,8 +85,41 @@ class RouteTests(TrafficTestCase):
         await until("all have come", lambda: sum(len(self.got(name)) for name in wanted) == 5)
         self.assertEqual({name: [number for _, number in self.got(name)] for name in wanted}, wanted)
 
+    async def test_hours_decide_where_routes_have_them(self) -> None:
+        # Also at midnight this day is not today.
+        other = (datetime.now(UTC) + timedelta(days=3)).strftime("%a")
+        await self.world(
+            "always", "later", "default",
+            routes=[
+                {"carriers": ["default"]},
+                {"hours": f"{other} 00:00-24:00 UTC", "carriers": ["later"]},
+                {"prefix": "49", "hours": "00:00-24:00 Europe/London", "carriers": ["always"]},
+            ],
+        )  # fmt: skip
+        for to in ("447700900123", "4915112345678"):
+            self.assertEqual((await self.post(to))[0], 202)
+        await until("both have come", lambda: bool(self.got("default") and self.got("always")))
+        self.assertEqual([], self.got("later"))
+
 
 class SenderTests(TrafficTestCase):
+    async def test_an_account_sends_only_as_its_own_senders_and_has_one_by_default(self) -> None:
+        senders = {"allow": ["ACME", "4477009*"], "default": "ACME"}
+        accounts = {"acme": smpp_account(senders=senders)}
+        await self.world("tier1", accounts=accounts, routes=[{"carriers": ["tier1"]}])
+        self.assertEqual((await self.post("447700900001", "447700900555"))[0], 202)
+        status, problem = await self.post("447700900002", "OTHER")
+        self.assertEqual((status, problem["field"]), (422, "from"))
+        esme = await self.esme(self.daemon.smpp_port)
+        others = [
+            message_body(addresses=source + encode_address(1, 1, b"447700900003"), short_message=b"hi")
+            for source in (encode_address(5, 0, b"OTHER"), encode_address(0, 0, b""))
+        ]
+        answers = await within(10, esme.submit(others))
+        self.assertEqual([status for status, _ in answers], [c.ESME_RINVSRCADR, c.ESME_ROK])
+        await until("both have come", lambda: len(self.got("tier1")) == 2)
+        self.assertEqual([b"447700900555", b"ACME"], [sender for sender, _ in self.got("tier1")])
+
     async def test_routes_and_carriers_replace_senders_and_the_customer_sees_their_own(self) -> None:
         await self.world(
             "plain", "fixed",
@@ -111,6 +145,39 @@ class SenderTests(TrafficTestCase):
         self.assertEqual(self.got("fixed"), [(b"60400", b"4915112345678")])
         self.assertEqual(self.carriers["plain"].submits[-1].service_type, b"CMT")
         self.assertEqual((await self.http("GET", self.daemon, f"/messages/{first['id']}"))[1]["from"], "ACME")
+
+
+class MessageTests(TrafficTestCase):
+    """What `POST /messages` can say of a message, and `GET /messages` finds."""
+
+    async def test_parameters_flash_and_ready_made_octets_reach_the_carrier_and_messages_are_found(self) -> None:
+        await self.world("tier1", routes=[{"carriers": ["tier1"]}], history={"days": 7})
+        for fields in (
+            {"text": "with a parameter", "tlvs": {"0x1400": "3131"}, "reference": "order 1"},
+            {"text": "at once", "class": "flash"},
+            {"text": None, "data_coding": 4, "udh": "0605040b8423f0", "payload": "0102"},
+        ):
+            message = {"to": "447700900001", "from": "ACME"} | fields
+            status, answer = await self.http("POST", self.daemon, "/messages", message)
+            self.assertEqual(status, 202, answer)
+        await until("all have come", lambda: len(self.got("tier1")) == 3)
+        first, flash, data = self.carriers["tier1"].submits
+        self.assertEqual(b"11", find_tlv(first.body, first.tlvs_at, 0x1400))
+        self.assertEqual((0x10, b"at once"), (flash.data_coding, flash.short_message))
+        self.assertEqual((4, c.ESM_CLASS_UDHI), (data.data_coding, data.esm_class))
+        self.assertEqual(bytes.fromhex("0605040b8423f00102"), data.short_message)
+
+        async def found(query: str) -> int:
+            status, page = await self.http("GET", self.daemon, f"/messages?{query}")
+            self.assertEqual(status, 200, page)
+            return len(page["messages"])
+
+        while await found("to=447700900001") < 3:
+            await task.deferLater(reactor, 0.1)
+        self.assertEqual(1, await found("reference=order%201"))
+        self.assertEqual(2, await found("from=ACME&limit=2"))
+        self.assertEqual(0, await found("to=447700900002"))
+        self.assertEqual(0, await found("status=DELIVRD"))
 
 
 class ProgressTests(TrafficTestCase):
