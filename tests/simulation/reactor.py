@@ -87,6 +87,7 @@ class Pipe:
 
     def write(self, data: bytes) -> None:
         if self.connected and not self.disconnecting and data:
+            self.process.wrote(data)
             if not self._writing:
                 self.process.network.later(self._send)
             self._writing.append(data)
@@ -109,7 +110,7 @@ class Pipe:
             self.end(ConnectionLost())
 
     def _drain(self) -> None:
-        while self._inbox and self.connected and not self._paused and not self.process.dead:
+        while self._inbox and self.connected and not self._paused and self.process.runs:
             self.protocol.dataReceived(self._inbox.pop(0))
 
     def loseConnection(self) -> None:
@@ -214,13 +215,38 @@ class ProcessReactor:
         self.network = network
         self.name = name
         self.dead = False
+        #: What would have happened while the process was paused; None: it isn't.
+        self._held: list[Callable[[], None]] | None = None
+        #: Called with all that the process writes into connections.
+        self.wrote: Callable[[bytes], object] = lambda data: None
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is neither dead nor paused."""
+        return not self.dead and self._held is None
+
+    def pause(self) -> None:
+        """Stops the process, as SIGSTOP does: its connections stay, and what others send it waits."""
+        if self._held is None:
+            self._held = []
+
+    def resume(self) -> None:
+        """Lets it go on after `pause`."""
+        held, self._held = self._held or [], None
+        for call in held:
+            self.network.time.callLater(0, call)
+        for pipe in sorted(self.network.pipes, key=lambda pipe: pipe.getHost().port):
+            if pipe.process is self:
+                self.callLater(0, pipe.resumeProducing)
 
     def seconds(self) -> float:
         return self.network.time.seconds()
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any) -> IDelayedCall:
         def run() -> None:
-            if not self.dead:
+            if self._held is not None:
+                self._held.append(run)
+            elif not self.dead:
                 callable(*args, **kw)
 
         return self.network.time.callLater(delay, run)
@@ -273,6 +299,9 @@ class Connector:
             return
         network = self._process.network
         listening = network.ports.get(self._port)
+        if listening is not None and not listening.process.runs:
+            network.time.callLater(1.0, self.go)
+            return
         ours = IPv4Address("TCP", "127.0.0.1", network.free_port())
         theirs = IPv4Address("TCP", "127.0.0.1", self._port)
         server = None if listening is None else listening.factory.buildProtocol(ours)

@@ -132,7 +132,14 @@ class Broken(AssertionError):
 
 
 class World:
-    """One run. Call `run`, which raises `Broken` where a promise was not kept."""
+    """One run. Call `run`, which raises `Broken` where a promise was not kept.
+
+    :cvar scheduled_seconds: in how many seconds messages are to be sent; one of these, at random.
+    :cvar postponed_seconds: the same for messages that are replaced.
+    """
+
+    scheduled_seconds: Sequence[float] = (0.0, 0.0, 0.0, 600.0, 5 * HOUR)
+    postponed_seconds: Sequence[float] = (0.0, 0.0, 300.0, 3 * HOUR)
 
     def __init__(self, seed: int, faults: Sequence[Fault]) -> None:
         self.seed = seed
@@ -146,6 +153,8 @@ class World:
         self.counts: Counter[str] = Counter()
         #: Raised by whatever may make somebody hear twice; two hearings in one epoch are one too many.
         self.epoch = 0
+        #: Where customers bind.
+        self.smpp_port = SMPP_PORT
         self.accepted: dict[str, tuple[str, ...]] = {}
         self.heard: dict[tuple[str, str], list[tuple[str, int]]] = {}
         self.webhooks_mode = "answer"
@@ -173,8 +182,11 @@ class World:
         self.relay_process: ProcessReactor
         self.daemon: Daemon
         self.ready = False
-        self.customer = Customer(self)
+        self.customer = self._make_customer()
         self.start_relay()
+
+    def _make_customer(self) -> "Customer":
+        return Customer(self)
 
     # Carriers
 
@@ -558,7 +570,7 @@ class World:
         process, flow = self.relay_process, self.daemon.flow
         parts = self.random.choice([1, 1, 1, 3])
         body = message_body(addresses=ADDRESSES, short_message=b"hello")
-        later = self.later.choice([0.0, 0.0, 0.0, 600.0, 5 * HOUR])
+        later = self.later.choice(self.scheduled_seconds)
         submission = Submission(ADDRESSES, (body,) * parts, interface="http", scheduled_seconds=later)
         prepared = flow.prepare(account, [submission] * count)
         messages = [message for message in prepared if isinstance(message, Message)]
@@ -586,7 +598,8 @@ class World:
                 self.counts["cancelled"] += await flow.cancel(message_id)
                 return
             now = self.time.seconds()
-            send_at = self.later.choice([0, 0, now + 300.0, now + 3 * HOUR])
+            seconds = self.later.choice(self.postponed_seconds)
+            send_at = now + seconds if seconds else 0
             body = message_body(addresses=ADDRESSES, short_message=b"other")
             receipts = int("smpp" in self.accepted[name])
             replacement = Replacement(message_id, body, receipts, max(now, send_at) + DAY, send_at)
@@ -816,7 +829,7 @@ class Customer:
     async def _bind(self, name: str) -> None:
         world = self._world
         factory = _Factory(self.process)
-        self.process.connectTCP("127.0.0.1", SMPP_PORT, factory)
+        self.process.connectTCP("127.0.0.1", world.smpp_port, factory)
         esme = await factory.connected
         esme.answer = lambda pdu: self._heard(ReceiptSeen(pdu))
         self._esmes[name] = esme

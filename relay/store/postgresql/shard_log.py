@@ -10,6 +10,7 @@ right server may come back, or an operator accepts the loss.
 """
 
 import contextlib
+import time
 from collections.abc import Callable
 from os.path import join
 from typing import Any, Final, Protocol
@@ -62,6 +63,7 @@ class ShardLog:
     :param put_back: called with the number of rows that the database had lost and that this relay has put back. It is
         called in the journal's thread.
     :param connect: makes a connection that isn't open yet.
+    :param sleep: waits in a thread.
     :ivar files: to be given to the store as its disk.
     """
 
@@ -79,6 +81,7 @@ class ShardLog:
         fenced: Callable[[], None],
         put_back: Callable[[int], None] = lambda rows: None,
         connect: Callable[[dict[str, Any]], LogConnection] = LogConnection,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._local = local
         self._journal_directory = join(data_dir, "journal")
@@ -100,6 +103,7 @@ class ShardLog:
         self._closed = False
         self._note_failed = False
         self._connect = connect
+        self._sleep = sleep
         self._connection = connect(arguments)
         self._reader = LogReader(self._connection, shard)
         self._followed: FollowedJournal | None = None
@@ -283,6 +287,7 @@ class ShardLog:
             self._fenced,
             copy=self._cache,
             put_back=self._put_back,
+            sleep=self._sleep,
         )
         self._appender.last = self._reader.last
         self.files.own(self._appender)
