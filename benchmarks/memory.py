@@ -22,7 +22,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_store import JournalStore
 from relay.store.store_values import NotifyPolicy
@@ -51,8 +51,8 @@ def make_store(directory: str, clock: Clock) -> JournalStore:
     return JournalStore(
         OsFiles(),
         directory,
-        journal=model.Journal(sync="never"),
-        limits=model.Limits(),
+        journal=daemon_config.Journal(sync="never"),
+        limits=daemon_config.Limits(),
         policy=lambda account: policy,
         clock=clock,
         in_thread=at_once,

@@ -19,7 +19,7 @@ from benchmarks.bench import Bench
 from benchmarks.chain import Row
 from benchmarks.processes import ROOT, Child, MeasurementFailed, free_ports, stopping
 from relay.accounts.accounts import Accounts
-from relay.config import model
+from relay.config import account_config, daemon_config
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_store import JournalStore
 from relay.values.carrier_reports import Submitted
@@ -74,12 +74,12 @@ def make_journal(directory: str, count: int) -> None:
     """Writes a journal with messages that a carrier has taken."""
     clock = Clock()
     clock.advance(time.time())
-    accounts = Accounts({"bench": model.Account()})
+    accounts = Accounts({"bench": account_config.Account()})
     store = JournalStore(
         OsFiles(),
         directory,
-        journal=model.Journal(sync="never"),
-        limits=model.Limits(),
+        journal=daemon_config.Journal(sync="never"),
+        limits=daemon_config.Limits(),
         policy=accounts.policy,
         clock=clock,
         in_thread=at_once,

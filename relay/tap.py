@@ -45,8 +45,9 @@ from relay.app.steady_clock import SteadyClock
 from relay.app.stored_entries import StoredEntries
 from relay.app.tracing_checks import library_problems
 from relay.charging.charging import Charging
+from relay.config.carrier_config import Carrier, NumberComparison
 from relay.config.config_entries import LoadedConfig, Places
-from relay.config.model import Carrier, Config, NumberComparison
+from relay.config.model import Config
 from relay.customers.bound_logins import LoginView
 from relay.decisions.decision_client import DecisionClient
 from relay.decisions.decision_service import DecisionService

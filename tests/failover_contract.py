@@ -7,7 +7,7 @@ A test case that inherits this class has `make_store` and, if the store survives
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.values.carrier_reports import Outcome, PartsReceipted
 from relay.values.failover_rule import FailoverRule
 from relay.values.messages import Ending, Pending, Replacement
@@ -299,7 +299,7 @@ class FailoverContract(StoreCase):
         self.assertEqual(self.told(), [(1, EXPIRED)])
 
     def test_ids_of_all_carriers_are_forgotten_with_the_message(self) -> None:
-        self.store = self.make_store(model.Limits(finished=0))
+        self.store = self.make_store(daemon_config.Limits(finished=0))
         self.store.connect_routes(self.other_carrier)
         self.taken(1)
         self.failed(1)

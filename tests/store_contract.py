@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.api import Store
 from relay.store.store_values import AcceptedBefore, Idempotency, ReadAgain, StoreFull
 from relay.values.carrier_reports import AmbiguousReceipt, Outcome, PartsReceipted, QueryOutcome, Receipt, Submitted
@@ -58,11 +58,11 @@ class StoreCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = SettableClock()
-        self.store = self.make_store(model.Limits())
+        self.store = self.make_store(daemon_config.Limits())
 
     # To be given by the test case
 
-    def make_store(self, limits: model.Limits) -> Any:
+    def make_store(self, limits: daemon_config.Limits) -> Any:
         """A store with nothing in it, ready to be called."""
         raise NotImplementedError
 
@@ -190,7 +190,7 @@ class StoreContract(StoreCase):
         self.assertEqual(fired, ["accepted", "after"])
 
     def test_an_id_whose_message_is_forgotten_may_be_used_again(self) -> None:
-        self.store = self.make_store(model.Limits(finished=0))
+        self.store = self.make_store(daemon_config.Limits(finished=0))
         self.sent(1, 2, registered_delivery=0)
         self.result(self.store.receipts([receipt(1, UNDELIVERABLE)]))
         self.result(self.store.expire(NOW + 5))
@@ -208,7 +208,7 @@ class StoreContract(StoreCase):
         self.assertEqual((late, right), (Outcome.ORPHAN, Outcome.FINAL))
 
     def test_over_the_bound_messages_are_refused_whole_and_ended_ones_make_room(self) -> None:
-        self.store = self.make_store(model.Limits(messages=3))
+        self.store = self.make_store(daemon_config.Limits(messages=3))
         self.sent(1, 2)
         with self.assertRaises(StoreFull):
             self.result(self.store.accept([message(3), message(4)]))
@@ -432,7 +432,7 @@ class StoreContract(StoreCase):
 
     def test_of_messages_with_one_id_the_receipt_s_number_tells_which_one_is_meant(self) -> None:
         for restarts in (False, True):
-            self.store = self.make_store(model.Limits())
+            self.store = self.make_store(daemon_config.Limits())
             self.to(HANDSET, OTHER_HANDSET, b"447700900003")
             for number in (1, 2, 3):
                 self.result(self.store.submitted([submitted(number, b"41", at=NOW + number)]))
@@ -487,7 +487,7 @@ class StoreContract(StoreCase):
 
     def test_a_receipt_before_its_response_waits_for_the_message_to_its_number(self) -> None:
         for restarts in (False, True):
-            self.store = self.make_store(model.Limits())
+            self.store = self.make_store(daemon_config.Limits())
             self.to(HANDSET, OTHER_HANDSET)
             early = [receipt_from(OTHER_HANDSET, b"41", UNDELIVERABLE), receipt_from(HANDSET, b"41", EXPIRED)]
             self.result(self.store.receipts(early))
@@ -503,7 +503,7 @@ class StoreContract(StoreCase):
 
     def test_the_carriers_done_date_is_kept_beside_the_time_of_arrival(self) -> None:
         for restarts in (False, True):
-            self.store = self.make_store(model.Limits())
+            self.store = self.make_store(daemon_config.Limits())
             batch = [message(1), message(2, parts=(b"a", b"b")), message(3), message(4, user_message_reference=7)]
             self.result(self.store.accept(batch))
             taken = [submitted(1), submitted(2, b"2a"), submitted(2, b"2b", part=1), submitted(3), submitted(4)]
@@ -687,7 +687,7 @@ class StoreContract(StoreCase):
                 break
 
     def test_orphans_are_bounded_by_count_and_age(self) -> None:
-        self.store = self.make_store(model.Limits(orphans=2, orphan_seconds=60))
+        self.store = self.make_store(daemon_config.Limits(orphans=2, orphan_seconds=60))
         self.result(self.store.receipts([receipt(n, received_at=NOW + n) for n in (1, 2, 3)]))
         self.assertEqual([r.keys[0] for r in self.result(self.store.orphans(10))], [b"3", b"2"])
         self.result(self.store.expire(NOW + 62.5))
@@ -715,7 +715,7 @@ class StoreContract(StoreCase):
         self.assertEqual(set(answer.outcomes), {Outcome.FINAL})
 
     def test_receipts_of_a_carrier_that_matches_nothing_are_kept_until_they_are_matched_or_dismissed(self) -> None:
-        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.store = self.make_store(daemon_config.Limits(orphan_seconds=60.0))
         self.sent(*range(100, 103))
         self.clock.advance(1.0)
         came = self.late(*range(60))
@@ -750,7 +750,7 @@ class StoreContract(StoreCase):
                 break
 
     def test_evidence_finds_no_younger_message_and_none_to_another_number(self) -> None:
-        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.store = self.make_store(daemon_config.Limits(orphan_seconds=60.0))
         early, late = NOW - 100, NOW + 100
         self.to(HANDSET)
         self.result(self.store.submitted([submitted(1)]))
@@ -771,7 +771,7 @@ class StoreContract(StoreCase):
         self.assertEqual((self.states(1), len(self.evidence())), ([UNDELIVERABLE], 2))
 
     def test_of_a_carrier_whose_receipts_find_their_messages_a_few_strays_are_kept_no_longer_than_others(self) -> None:
-        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.store = self.make_store(daemon_config.Limits(orphan_seconds=60.0))
         self.matched(*range(100))
         self.late(*range(4))
         for _ in range(2):
@@ -782,7 +782,7 @@ class StoreContract(StoreCase):
 
     def test_of_a_carrier_that_matches_far_less_than_it_used_to_receipts_are_kept(self) -> None:
         for restarts in (False, True):
-            self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+            self.store = self.make_store(daemon_config.Limits(orphan_seconds=60.0))
             self.matched(*range(1000))
             self.matched(*range(1000, 1100), carrier="tier2")
             self.result(self.store.expire(self.clock.seconds()))
@@ -794,7 +794,7 @@ class StoreContract(StoreCase):
             self.assertEqual(dict(self.store.figures().evidence), {"tier1": 60})
 
     def test_receipts_before_their_responses_are_no_sign_of_a_wrong_dialect(self) -> None:
-        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.store = self.make_store(daemon_config.Limits(orphan_seconds=60.0))
         self.result(self.store.accept([message(n) for n in range(50)]))
         self.result(self.store.receipts([receipt(n) for n in range(50)]))
         self.result(self.store.submitted([submitted(n) for n in range(50)]))
@@ -802,7 +802,7 @@ class StoreContract(StoreCase):
         self.assertEqual(self.evidence(), [])
 
     def test_no_carrier_fills_the_others_share_of_the_evidence(self) -> None:
-        self.store = self.make_store(model.Limits(orphans=10, orphan_seconds=60.0))
+        self.store = self.make_store(daemon_config.Limits(orphans=10, orphan_seconds=60.0))
         self.late(*range(3), carrier="quiet")
         self.late(*range(100), carrier="busy")
         for _ in range(2):
@@ -816,7 +816,7 @@ class StoreContract(StoreCase):
         self.assertEqual(dict(self.store.figures().evidence), {"quiet": 3, "other": 3})
 
     def test_where_orphans_are_over_their_bound_the_oldest_are_kept_as_evidence(self) -> None:
-        self.store = self.make_store(model.Limits(orphans=10))
+        self.store = self.make_store(daemon_config.Limits(orphans=10))
         self.result(self.store.receipts([receipt(b"x%d" % n, received_at=NOW + n) for n in range(15)]))
         for _ in range(2):
             self.assertEqual(self.evidence(), [b"x%d" % n for n in range(5)])
@@ -825,7 +825,7 @@ class StoreContract(StoreCase):
                 break
 
     def test_receipts_before_a_dismissal_are_no_evidence_and_those_after_it_are(self) -> None:
-        self.store = self.make_store(model.Limits(orphan_seconds=60.0))
+        self.store = self.make_store(daemon_config.Limits(orphan_seconds=60.0))
         self.late(1)
         self.result(self.store.receipts([receipt(b"x2", received_at=self.clock.seconds())]))
         self.result(self.store.dismiss_evidence("tier1"))
@@ -1403,7 +1403,7 @@ class StoreContract(StoreCase):
         self.assertEqual((self.store.figures().owed, self.claimed()), (0, []))
 
     def test_finished_messages_are_kept_up_to_the_bound_the_oldest_going_first(self) -> None:
-        self.store = self.make_store(model.Limits(finished=2))
+        self.store = self.make_store(daemon_config.Limits(finished=2))
         self.sent(1, 2, 3, 4, registered_delivery=0)
         self.result(self.store.receipts([receipt(n) for n in (2, 1, 3)]))
         self.result(self.store.expire(NOW + 5))
@@ -1411,7 +1411,7 @@ class StoreContract(StoreCase):
         self.assertEqual(self.numbers(self.result(self.store.recent("plain"))), [4, 3, 1])
 
     def test_finished_messages_are_kept_for_so_long(self) -> None:
-        self.store = self.make_store(model.Limits(finished_hours=1))
+        self.store = self.make_store(daemon_config.Limits(finished_hours=1))
         self.sent(1, registered_delivery=0)
         self.result(self.store.receipts([receipt(1)]))
         self.result(self.store.expire(NOW + 3600))
@@ -1420,7 +1420,7 @@ class StoreContract(StoreCase):
         self.assertIsNone(self.view(1))
 
     def test_a_message_with_an_owed_notification_is_not_forgotten(self) -> None:
-        self.store = self.make_store(model.Limits(finished=0, finished_hours=1))
+        self.store = self.make_store(daemon_config.Limits(finished=0, finished_hours=1))
         self.sent(1, account="hooked")
         self.result(self.store.receipts([receipt(1)]))
         self.result(self.store.expire(NOW + 10 * DAY))
@@ -1700,7 +1700,7 @@ class StoreContract(StoreCase):
         return msgspec.structs.replace(view, owed=[])
 
     def test_a_message_that_was_forgotten_is_taken_back_to_be_told_again_and_then_forgotten(self) -> None:
-        self.store = self.make_store(model.Limits(finished=0))
+        self.store = self.make_store(daemon_config.Limits(finished=0))
         view = self.forgotten(1, reference="order 7")
         own = self.forgotten(2, notification_url="http://own.example/")
         feed = list(self.result(self.store.feed("hooked", 0, 10)))
@@ -1734,7 +1734,7 @@ class StoreContract(StoreCase):
         self.assertEqual((again.messages, self.view(3)), (0, None))
 
     def test_no_more_messages_are_taken_back_than_there_is_room_for(self) -> None:
-        self.store = self.make_store(model.Limits(finished=0, messages=2))
+        self.store = self.make_store(daemon_config.Limits(finished=0, messages=2))
         view = self.forgotten(1)
         self.sent(2, 3, account="hooked")
         with self.assertRaises(StoreFull):
@@ -1742,7 +1742,7 @@ class StoreContract(StoreCase):
         self.assertIsNone(self.view(1))
 
     def test_a_late_receipt_for_a_message_that_was_taken_back_matches_nothing(self) -> None:
-        self.store = self.make_store(model.Limits(finished=0))
+        self.store = self.make_store(daemon_config.Limits(finished=0))
         view = self.forgotten(1)
         self.result(self.store.notify_old("hooked", [view], NOW + 600))
         self.assertEqual(self.result(self.store.receipts([receipt(1)])).outcomes, [Outcome.ORPHAN])

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.journal_store import JournalStore
 from relay.store.store_values import NotifyPolicy
 from relay.store.table.entries import Row
@@ -109,13 +109,13 @@ def make_store(
     *,
     sync: str = "always",
     segment_bytes: int = 1 << 20,
-    limits: model.Limits | None = None,
+    limits: daemon_config.Limits | None = None,
     in_thread: Callable[[Callable[[], Any]], "Deferred[Any]"] | None = None,
     kind: Callable[..., JournalStore] = JournalStore,
     **options: Any,
 ) -> JournalStore:
     """A store on this disk, not started yet, whose commits are done at once unless `in_thread` says otherwise."""
-    journal = model.Journal(
+    journal = daemon_config.Journal(
         sync=sync,  # type: ignore[arg-type]
         segment_bytes=segment_bytes,
         segment_seconds=options.pop("segment_seconds", 3600.0),
@@ -125,7 +125,7 @@ def make_store(
         disk,
         "data",
         journal=journal,
-        limits=limits or model.Limits(),
+        limits=limits or daemon_config.Limits(),
         policy=options.pop("policy", policy_of),
         clock=clock,
         in_thread=in_thread or at_once,

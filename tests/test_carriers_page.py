@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.cli.dialect_finder import main, preset_table
-from relay.config.model import Dialect, IdForm
+from relay.config.carrier_config import Dialect, IdForm
 from relay.receipts.dialects import STATE_NAMES
 
 PAGE = (Path(__file__).parent.parent / "docs" / "carriers.md").read_text()

@@ -7,7 +7,7 @@ from twisted.web.template import Tag
 from relay.account_pages.html import Content, button, card, choice, copied, el, field, form, moment
 from relay.account_pages.page_values import Session
 from relay.accounts.account_settings import MOST_IN_A_BATCH
-from relay.config.model import Account
+from relay.config.account_config import Account
 from relay.http.types import AccountReport
 
 URL_LABEL: Final = "SMS Delivery Notification URL"

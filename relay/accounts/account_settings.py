@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from relay.config.model import Account
+from relay.config.account_config import Account
 from relay.values.secret import Secret
 
 #: Settings that a customer may make.

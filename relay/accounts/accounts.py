@@ -30,8 +30,9 @@ from relay.accounts.api_keys import KeyRing, Login
 from relay.accounts.receiver_headers import receiver_headers
 from relay.accounts.signing import secret_key
 from relay.accounts.smpp_logins import SmppLogin, logins_of
-from relay.config.model import Account, NotificationTls
+from relay.config.account_config import Account
 from relay.config.sender_patterns import AllowedSenders
+from relay.config.tls_config import NotificationTls
 from relay.config.urls import UrlProblem, WebUrl, check_url
 from relay.store.store_values import NotifyPolicy
 from relay.values.account_share import NO_SHARE, AccountShare

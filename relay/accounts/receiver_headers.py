@@ -7,7 +7,7 @@ the relay says about a notification: a receiver must be able to rely on these.
 import re
 from typing import Final
 
-from relay.config.model import Account
+from relay.config.account_config import Account
 
 #: Those that frame a request, belong to one connection, or say what the body is.
 _FRAMING: Final = frozenset(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from relay.config.model import Account, AccountSmpp
+from relay.config.account_config import Account, AccountSmpp
 from relay.values.instants import instant_of
 from relay.values.secret import Secret
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from relay.config.daemon_config import Cluster
 from relay.config.database_url import DatabaseUrlProblem, parse_database_url
-from relay.config.model import Cluster, Config
+from relay.config.model import Config
 from relay.config.yaml_reader import Path
 
 #: A key, what is wrong with it, and what to do.

@@ -26,11 +26,14 @@ from relay.app.route_checks import check_routes, replaced_sender
 from relay.app.tracing_checks import check_tracing
 from relay.carriers.api_adapter import ApiAdapter, resolve_api
 from relay.carriers.api_receipts import ApiReceiptReader
+from relay.config.account_config import Account, Senders
+from relay.config.carrier_config import SENDER_KINDS, Carrier, Dialect, InboundRule
 from relay.config.endpoint_text import is_loopback
-from relay.config.model import SENDER_KINDS, Account, Carrier, Config, Dialect, InboundRule, Senders, TlsFiles
+from relay.config.model import Config
 from relay.config.password_hash import is_password_hash
 from relay.config.sender_patterns import AllowedSenders, SenderPattern
 from relay.config.service_urls import service_url
+from relay.config.tls_config import TlsFiles
 from relay.config.urls import UrlProblem, check_url
 from relay.config.yaml_reader import Path, did_you_mean, dotted
 from relay.receipts.dialects import resolve

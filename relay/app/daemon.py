@@ -22,8 +22,9 @@ from relay.carriers.handset_messages import HandsetMessages
 from relay.carriers.link import CarrierLink
 from relay.carriers.relay_api import HttpReceipts
 from relay.carriers.rereading import Rereading
+from relay.config.carrier_config import Carrier, NumberComparison
 from relay.config.config_entries import Places
-from relay.config.model import Carrier, Config, NumberComparison
+from relay.config.model import Config
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.message_lists import MessageLists
 from relay.http.forwarded import TrustedProxies

@@ -5,7 +5,8 @@ from typing import Any
 
 from relay.app.tls import carrier_endpoint, server_endpoint
 from relay.config.endpoint_text import split_description
-from relay.config.model import Config, TlsFiles
+from relay.config.model import Config
+from relay.config.tls_config import TlsFiles
 from relay.config.yaml_reader import Path
 from relay.runtime.client_tls import TlsProblem, client_tls_options
 

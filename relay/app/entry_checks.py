@@ -7,9 +7,11 @@ the main file.
 
 from collections.abc import Iterator
 
+from relay.config.account_config import Account
+from relay.config.carrier_config import Carrier, Simulator
 from relay.config.config_struct import ConfigStruct
 from relay.config.endpoint_text import is_loopback, split_description
-from relay.config.model import Account, Carrier, Simulator, TlsFiles
+from relay.config.tls_config import TlsFiles
 from relay.config.yaml_reader import Path
 
 Finding = tuple[Path, str]

@@ -18,7 +18,8 @@ from relay.carriers.http_binds import carrier_headers, http_binds
 from relay.carriers.link import CarrierLink
 from relay.carriers.receipt_intake import MobileOriginated
 from relay.carriers.relay_api import notification_reader
-from relay.config.model import Carrier, Limits
+from relay.config.carrier_config import Carrier
+from relay.config.daemon_config import Limits
 from relay.routing.flow import MessageFlow
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.tracing.tracing import Tracing

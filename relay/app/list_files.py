@@ -1,6 +1,7 @@
 """Reads the files of the configuration's lists. A list of a million lines takes seconds: give it a thread."""
 
-from relay.config.model import Config, NumberListFile
+from relay.config.model import Config
+from relay.config.route_config import NumberListFile
 from relay.config.yaml_reader import Path, dotted
 from relay.routing.number_lists import NamedList, NumberList, NumberLists
 

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
-from relay.config.model import Logs
+from relay.config.daemon_config import Logs
 from relay.values.masking import masked
 
 #: The fields that may hold phone numbers. No other field may ever hold one.

@@ -4,7 +4,8 @@ import ipaddress
 from collections.abc import Iterator
 
 from relay.accounts.smpp_logins import key_of, settings_of
-from relay.config.model import Account, AccountSmpp, Config
+from relay.config.account_config import Account, AccountSmpp
+from relay.config.model import Config
 from relay.config.yaml_reader import Path, dotted
 from relay.values.instants import instant_of
 from relay.values.secret import Secret

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from typing import Final
 
-from relay.config.model import Config, Failover, Route, RouteQuality
+from relay.config.model import Config
+from relay.config.route_config import Failover, Route, RouteQuality
 from relay.config.sender_patterns import SenderPattern
 from relay.config.yaml_reader import Path, did_you_mean
 from relay.routing.explanation import words

@@ -31,9 +31,10 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from relay.config.carrier_config import Carrier
 from relay.config.endpoint_text import join_description, split_description
 from relay.config.host_names import ascii_host
-from relay.config.model import Carrier, CarrierTls
+from relay.config.tls_config import CarrierTls
 from relay.runtime.client_tls import ClientTlsEndpoint, TlsProblem, read_certificates, read_key
 from relay.runtime.private_parts import AsciiHostEndpoint
 from relay.runtime.proxy_protocol import ProxiedFactory

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from relay.accounts.receiver_headers import header_problem
-from relay.config.model import Config, Tracing
+from relay.config.daemon_config import Tracing
+from relay.config.model import Config
 from relay.config.urls import UrlProblem, parse_url
 from relay.config.yaml_reader import Path
 

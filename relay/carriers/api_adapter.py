@@ -15,8 +15,8 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from relay.carriers.api_presets import API_PRESETS
-from relay.config.api_settings import Api, ApiReceipts
-from relay.config.model import Carrier, Dialect
+from relay.config.api_config import Api, ApiReceipts
+from relay.config.carrier_config import Carrier, Dialect
 from relay.text.passthrough import RawPart
 from relay.values import smpp_constants as c
 

@@ -12,7 +12,7 @@ from relay.carriers.binds import pause_seconds
 from relay.carriers.http_exchange import HttpAnswer, exchange
 from relay.carriers.http_session import TraceHeaders
 from relay.carriers.session_api import MakeKeepers, SessionReports
-from relay.config.model import Carrier
+from relay.config.carrier_config import Carrier
 from relay.routing.flow_api import Outgoing
 from relay.text.passthrough import read_part
 from relay.values.ids import id_text

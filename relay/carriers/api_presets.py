@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from relay.config.api_settings import Api, ApiReceipts
+from relay.config.api_config import Api, ApiReceipts
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from relay.carriers.api_adapter import api_dialect, receipt_url, resolve_api, word_at
 from relay.carriers.relay_api import LONGEST_ID, MOST_NOTIFICATIONS, REPLAY_SECONDS, BadNotification
-from relay.config.model import Carrier
+from relay.config.carrier_config import Carrier
 from relay.receipts.dialects import CarrierIds, CarrierStates
 from relay.store.table.orphans import is_unreadable
 from relay.values.carrier_reports import Receipt

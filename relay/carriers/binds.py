@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from relay.carriers.session_api import MakeKeepers, SessionReports
-from relay.config.model import Carrier
+from relay.config.carrier_config import Carrier
 from relay.smpp.client import BindRequest, SmppClientFactory, SmppClientProtocol
 from relay.smpp.session import SessionLimits
 from relay.values import smpp_constants as c

@@ -10,7 +10,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from relay.carriers.session_api import CarrierSession
-from relay.config.model import Carrier
+from relay.config.carrier_config import Carrier
 from relay.values import smpp_constants as c
 from relay.values.counters import CarrierCounters
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
-from relay.config.model import Carrier
+from relay.config.carrier_config import Carrier
 from relay.routing.flow import MessageFlow
 from relay.runtime.tasks import Tasks
 from relay.values.counters import CarrierCounters

@@ -21,7 +21,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from relay.config.model import Account, Carrier, Limits
+from relay.config.account_config import Account
+from relay.config.carrier_config import Carrier
+from relay.config.daemon_config import Limits
 from relay.routing.flow import MessageFlow
 from relay.routing.inbound_rules import InboundRules, InboundTarget
 from relay.runtime.tasks import Tasks

@@ -9,7 +9,7 @@ from relay.carriers.binds import pause_seconds
 from relay.carriers.http_session import HttpCarrierSession, TraceHeaders
 from relay.carriers.relay_api import basic_authorization, item_json
 from relay.carriers.session_api import MakeKeepers, SessionReports
-from relay.config.model import Carrier
+from relay.config.carrier_config import Carrier
 from relay.routing.flow_api import Outgoing
 from relay.tracing.tracing import Tracing
 from relay.values.ids import id_text

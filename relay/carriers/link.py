@@ -24,7 +24,7 @@ from relay.carriers.relay_api import HttpReceipts, NotificationReader
 from relay.carriers.responses import SubmitResponses
 from relay.carriers.session_api import CarrierSession, MakeKeepers, Responder
 from relay.carriers.wanted_form import wanted_form
-from relay.config import model
+from relay.config import carrier_config
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
 from relay.runtime.tasks import Drain, Tasks
@@ -51,7 +51,7 @@ class CarrierLink:
     def __init__(
         self,
         name: str,
-        settings: model.Carrier,
+        settings: carrier_config.Carrier,
         flow: MessageFlow,
         clock: IReactorTime,
         keepers: MakeKeepers,

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from relay.accounts.signing import secret_key, signature
-from relay.config.model import Carrier, Dialect
+from relay.config.carrier_config import Carrier, Dialect
 from relay.receipts.dialects import CarrierIds, CarrierStates
 from relay.store.table.orphans import is_unreadable
 from relay.text.passthrough import read_part

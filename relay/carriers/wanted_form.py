@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from relay.config.model import SENDER_KINDS, Carrier
+from relay.config.carrier_config import SENDER_KINDS, Carrier
 from relay.text.carrier_form import PLAIN_CARRIER_FORM, AddressForm, CarrierForm
 from relay.text.tlv_text import read_tlvs
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from relay.charging.sms_count import segments
 from relay.charging.statement import Statement, statement
 from relay.charging.terms import Terms, terms_of
-from relay.config.model import Account, PriceTable
+from relay.config.account_config import Account, PriceTable
 from relay.values.amounts import amount_text
 from relay.values.charge import AccountUse, Charge
 from relay.values.messages import Refused

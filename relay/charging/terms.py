@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from relay.config.model import Account, PriceTable
+from relay.config.account_config import Account, PriceTable
 from relay.config.prefix_table import PrefixTable
 from relay.config.time_zones import time_zone
 from relay.values.amounts import amount_of

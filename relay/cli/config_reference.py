@@ -27,7 +27,7 @@ _WIDTH: Final = 110
 _INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `make docs` from the types in relay/config/model.py. Change those, not this page. -->
+<!-- Written by `make docs` from the types in relay/config/*_config.py. Change those, not this page. -->
 
 The relay reads one YAML file: `twistd -n relay --config etc/relay.yaml`. [etc/relay.yaml](../etc/relay.yaml) is a
 sample with every key in it. `python -m relay check FILE` lists everything that is wrong with a file, one problem a
@@ -62,7 +62,7 @@ The relay doesn't start with a file that has a problem. Unknown keys, and keys t
 
 _SAMPLE_HEAD = """\
 # A sample with every key of the configuration, its meaning and its default.
-# Written by `make docs` from the types in relay/config/model.py.
+# Written by `make docs` from the types in relay/config/*_config.py.
 #
 # A key that is left out has its default, so a real file is short: see etc/demo.yaml. Copy only what you change.
 # ${NAME} stands for an environment variable, {file: PATH} for the text of a file.

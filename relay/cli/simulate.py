@@ -15,7 +15,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolFactory
 
 from relay.cli.command_parser import CommandParser, command_parser
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 from relay.simulator.simulated_api import ReceiptPoster, SimulatedApi, api_site, check_api_settings
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.simulator.vendor_apis import VENDORS, Telnyx

@@ -19,8 +19,8 @@ import psycopg
 from relay.cluster.cluster_config import NO_FILE, FileGeneration
 from relay.cluster.cluster_values import ClusterRefused, DatabaseAway, NodeReport, Renewal, ServerState
 from relay.cluster.lease import Standing
+from relay.config.daemon_config import Cluster
 from relay.config.database_url import VERIFY, parse_database_url
-from relay.config.model import Cluster
 from relay.store.postgresql.log_connection import LogConnection, first_line
 from relay.store.postgresql.log_schema import CREATE, SCHEMA_VERSION, log_table
 

@@ -2,7 +2,7 @@
 
 import socket
 
-from relay.config.model import Cluster
+from relay.config.daemon_config import Cluster
 
 
 def node_name(cluster: Cluster) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from relay.config.model import Config, Logs
+from relay.config.daemon_config import Logs
+from relay.config.model import Config
 from relay.values.secret import Secret
 
 #: The keys that a reload applies as a whole.

@@ -8,8 +8,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from relay.config.account_config import Account
+from relay.config.carrier_config import Carrier
 from relay.config.config_struct import ConfigStruct
-from relay.config.model import Account, Carrier, Config, Route
+from relay.config.model import Config
+from relay.config.route_config import Route
 from relay.config.yaml_reader import Path
 
 #: The kinds of entries, as the tables of the configuration.

@@ -1,7 +1,7 @@
 """Describes the configuration's keys in words, for the reference, the sample, and hints in error messages.
 
-Theory of operation: `relay.config.model` has everything about a key (type, meaning, default, bounds). This module makes
-words of it, so that nobody has to keep a second list of keys.
+Theory of operation: `relay.config.model` and the modules of its tables have everything about a key (type, meaning,
+default, bounds). This module makes words of it, so that nobody has to keep a second list of keys.
 """
 
 from collections.abc import Iterator

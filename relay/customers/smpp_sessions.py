@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from relay.accounts.accounts import Accounts
 from relay.accounts.login_uses import LoginUses
 from relay.accounts.smpp_logins import FIRST, SmppLogin
-from relay.config import model
+from relay.config import account_config, daemon_config, listener_config
 from relay.customers.bind_check import BindVerdict, check_bind
 from relay.customers.bind_guard import BindGuard
 from relay.customers.bound_logins import BoundLogins
@@ -59,8 +59,8 @@ class CustomerSessions:
         self,
         flow: MessageFlow,
         accounts: Accounts,
-        settings: model.SmppListener,
-        limits: model.Limits,
+        settings: listener_config.SmppListener,
+        limits: daemon_config.Limits,
         clock: IReactorTime,
     ) -> None:
         self._flow = flow
@@ -302,8 +302,8 @@ class CustomerSessions:
                 self._clock,
                 self._tasks,
                 # A reload may have removed the account while its sessions are being unbound.
-                error_codes=lambda: (accounts.find(account) or model.Account()).error_codes,
-                keep_seconds=lambda: (accounts.find(account) or model.Account()).receipt_hours * 3600.0,
+                error_codes=lambda: (accounts.find(account) or account_config.Account()).error_codes,
+                keep_seconds=lambda: (accounts.find(account) or account_config.Account()).receipt_hours * 3600.0,
                 counters=self._flow.counters,
             )
         return receivers

@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from relay.config.model import Decisions
+from relay.config.route_config import Decisions
 from relay.config.service_urls import service_url
 from relay.decisions.decision_cache import DecisionCache
 from relay.decisions.decision_client import DecisionPoster, ServiceFailed

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
-from relay.config.model import Limits
+from relay.config.daemon_config import Limits
 from relay.values.rate import TokenBucket
 
 #: How many networks' requests are counted. Beyond it, the network whose last request is oldest is forgotten.

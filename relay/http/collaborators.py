@@ -5,7 +5,7 @@ from typing import Protocol
 
 from relay.accounts.api_keys import KeyRing, Login
 from relay.charging.charging import Charging
-from relay.config.model import Account
+from relay.config.account_config import Account
 from relay.config.urls import WebUrl
 from relay.decisions.decision_service import Decider
 from relay.runtime.fair_share import FairShare

@@ -5,7 +5,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from relay.accounts.api_keys import USED_SETTING
 from relay.accounts.login_uses import LoginUses
-from relay.config.model import Limits
+from relay.config.daemon_config import Limits
 from relay.history.message_lists import MessageLists
 from relay.http.account_calls import AccountApi
 from relay.http.api_request import ApiRequest, Reply

@@ -10,7 +10,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 
-from relay.config.model import Limits
+from relay.config.daemon_config import Limits
 from relay.http.api_request import ApiRequest
 from relay.http.before_login import BeforeLogin
 from relay.http.forwarded import TrustedProxies

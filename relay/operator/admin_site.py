@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from relay.config.model import Limits
+from relay.config.daemon_config import Limits
 from relay.http.api_request import ApiRequest
 from relay.http.api_request import Reply as HttpReply
 from relay.http.forwarded import TrustedProxies

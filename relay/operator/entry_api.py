@@ -17,7 +17,7 @@ import msgspec
 
 from relay import __version__
 from relay.config.config_entries import ENTRY_TYPES, Table
-from relay.config.model import AdminListener
+from relay.config.listener_config import AdminListener
 from relay.operator.actions import OperatorActions
 from relay.operator.admin_site import AdminRequest, Reply, json_reply
 from relay.operator.entry_openapi import openapi_document

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 
-from relay.config.model import AdminListener, AdminUser, Role
+from relay.config.listener_config import AdminListener, AdminUser, Role
 from relay.config.password_hash import password_matches
 from relay.http.login_limits import LoginLimits
 from relay.values.secret import Secret

@@ -12,7 +12,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from relay.config.model import Dialect
+from relay.config.carrier_config import Dialect
 from relay.receipts.dialect_search import Suggestion, suggest_for_orphans, yaml
 from relay.store.api import StoreQueries
 from relay.values.carrier_reports import AmbiguousReceipt, Receipt

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from relay.config.model import Route, RouteQuality
+from relay.config.route_config import Route, RouteQuality
 from relay.quality.delivery_quality import DAY_SECONDS, WEEK_SECONDS, DeliveryQuality, Figures
 from relay.routing.explanation import words
 from relay.values.country_codes import codes_of_prefix

@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import fields as struct_fields
 from msgspec.structs import replace
 
-from relay.config.model import Dialect, IdForm
+from relay.config.carrier_config import Dialect, IdForm
 from relay.receipts.dialects import UNHEARD_OF, Canonical, CarrierStates, canonical
 from relay.receipts.presets import PRESETS
 from relay.receipts.reader import ReceiptReader

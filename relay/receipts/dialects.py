@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import asdict
 
-from relay.config.model import Dialect, IdForm
+from relay.config.carrier_config import Dialect, IdForm
 from relay.receipts.dates import time_zone
 from relay.receipts.presets import PRESETS
 from relay.values import smpp_constants as c

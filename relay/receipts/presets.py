@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from relay.config.model import Dialect, IdForm
+from relay.config.carrier_config import Dialect, IdForm
 
 
 class Preset(msgspec.Struct, frozen=True):

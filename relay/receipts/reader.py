@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from relay.config.model import Dialect
+from relay.config.carrier_config import Dialect
 from relay.receipts.dates import DoneDates
 from relay.receipts.dialects import (
     UNHEARD_OF,

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from relay.config.model import Dialect
+from relay.config.carrier_config import Dialect
 from relay.receipts.dialects import BLANKS, MAX_ID_OCTETS
 from relay.receipts.tlvs import receipt_tlvs
 from relay.values import smpp_constants as c

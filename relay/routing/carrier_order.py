@@ -11,7 +11,7 @@ from collections.abc import Collection
 from hashlib import blake2b
 from typing import Final
 
-from relay.config.model import Failover, Route
+from relay.config.route_config import Failover, Route
 from relay.text.compose import source_address
 from relay.values.failover_rule import FailoverRule
 from relay.values.states import CUSTOMER_WORDS, REJECTED

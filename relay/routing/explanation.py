@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from relay.config.model import Failover, Route
+from relay.config.route_config import Failover, Route
 from relay.routing.routes import CompiledRoute, Routes
 from relay.text.compose import destination_address, source_address
 from relay.values.messages import destination_of, source_of

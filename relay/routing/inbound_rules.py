@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from relay.config.model import InboundRule
+from relay.config.carrier_config import InboundRule
 
 #: The value of `mobile_originated` if no account gets the messages.
 REFUSE: Final = "refuse"

@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from relay.config.model import Route
 from relay.config.prefix_table import PrefixTable
+from relay.config.route_config import Route
 from relay.config.sender_patterns import SenderPattern
 from relay.routing.carrier_order import CarrierOrder
 from relay.routing.hours import hours_of

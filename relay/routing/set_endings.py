@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from relay.config.model import Account
+from relay.config.account_config import Account
 from relay.values.messages import destination_of
 from relay.values.states import DELETED, DELIVERED, EXPIRED, REJECTED, UNDELIVERABLE, UNKNOWN
 

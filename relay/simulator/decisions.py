@@ -16,7 +16,7 @@ from typing import Protocol
 
 import msgspec
 
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 from relay.simulator.demands import Demands
 from relay.smpp.message_codec import message_body
 from relay.text.compose import encode, split

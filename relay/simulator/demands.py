@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterator
 from typing import Final
 
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 from relay.smpp.message_codec import message_octets, tlv_values
 from relay.text import gsm0338
 from relay.text.text_form import DATA_CODING_DEFAULT

@@ -22,7 +22,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 from relay.runtime.tasks import Tasks
 from relay.simulator.decisions import WORDS, Fate, Randomness, Simulation
 from relay.simulator.vendor_apis import Answer, ApiCall, ApiMessage, NotTaken, vendor_api

@@ -15,7 +15,7 @@ from itertools import islice
 import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 from relay.simulator.decisions import Fate, Randomness, Simulation, Taken
 from relay.simulator.simulator_connection import SimulatorFactory, SimulatorProtocol
 from relay.smpp.other_codec import MAX_INTERFACE_VERSION

@@ -29,7 +29,7 @@ from opentelemetry.trace import SpanKind as OtelKind
 from twisted.logger import Logger
 
 from relay import __version__
-from relay.config.model import Tracing as Settings
+from relay.config.daemon_config import Tracing as Settings
 from relay.config.urls import parse_url
 from relay.tracing.spans import Span, SpanKind
 from relay.tracing.tracing import Tracing

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from relay.config.model import Tracing as Settings
+from relay.config.daemon_config import Tracing as Settings
 from relay.tracing.spans import Span, notify_span_id, submit_span_id
 from relay.values.notifications import Notification
 from relay.values.trace_context import (

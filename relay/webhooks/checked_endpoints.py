@@ -26,7 +26,7 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
-from relay.config.model import NotificationTls
+from relay.config.tls_config import NotificationTls
 from relay.config.urls import address_problem
 from relay.runtime.client_tls import ClientTlsEndpoint, TlsProblem
 from relay.runtime.private_parts import AsciiHostEndpoint

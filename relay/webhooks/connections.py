@@ -18,7 +18,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
-from relay.config.model import NotificationTls
+from relay.config.tls_config import NotificationTls
 from relay.config.urls import WebUrl
 from relay.runtime.direct_write import write_at_once
 from relay.runtime.private_parts import ClientRequest, PoolAgent, TreqClient, set_headers

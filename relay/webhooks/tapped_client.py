@@ -4,7 +4,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from relay.config.model import NotificationTls
+from relay.config.tls_config import NotificationTls
 from relay.values.wire_tap import WireTap
 from relay.webhooks.answer import Answer
 

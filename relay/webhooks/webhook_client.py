@@ -42,7 +42,7 @@ from twisted.web.client import (
     ResponseFailed,
 )
 
-from relay.config.model import NotificationTls
+from relay.config.tls_config import NotificationTls
 from relay.config.urls import UrlProblem, WebUrl, parse_url
 from relay.webhooks.answer import Answer
 from relay.webhooks.checked_endpoints import AddressRefused, CertificateUnusable

@@ -5,7 +5,7 @@ import re
 from relay.accounts.api_keys import SETTING, USED_SETTING
 from relay.accounts.login_uses import KEPT_AFTER_SECONDS
 from relay.accounts.smpp_logins import SmppLogin
-from relay.config.model import Account, AccountSmpp
+from relay.config.account_config import Account, AccountSmpp
 from relay.customers.bound_logins import LoginView
 from relay.values.secret import Secret
 from tests.account_pages.test_account_site import SiteTestCase

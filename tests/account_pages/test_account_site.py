@@ -19,7 +19,7 @@ from relay.account_pages.login import login_page
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_stats import PageStats
 from relay.accounts.account_settings import OFF_BY_OPERATOR, OLD_SECRET, UNSEEN_SECRET, URL_OFF
-from relay.config.model import Account, Senders
+from relay.config.account_config import Account, Senders
 from relay.customers.bound_logins import LoginView
 from relay.store.store_values import FeedEntry
 from relay.values.ids import id_text

@@ -3,7 +3,7 @@
 import re
 
 from relay.charging.charging import Charging
-from relay.config.model import Account, PriceTable, Quota
+from relay.config.account_config import Account, PriceTable, Quota
 from relay.values.charge import COUNTED, AccountUse, Charge
 from tests.account_pages.test_account_site import SiteTestCase
 

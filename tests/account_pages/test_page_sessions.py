@@ -12,7 +12,7 @@ from relay.account_pages import page_sessions
 from relay.account_pages.page_sessions import PageSessions
 from relay.account_pages.page_values import TooManyAttempts
 from relay.accounts.accounts import Accounts
-from relay.config.model import Account
+from relay.config.account_config import Account
 from relay.store.store_values import StoreUnavailable
 from relay.values.secret import Secret
 from tests.http.http_driver import FakeStore

@@ -10,7 +10,7 @@ from relay.accounts.account_settings import SETTABLE, URL_OFF, SettingProblem
 from relay.accounts.accounts import Accounts
 from relay.accounts.api_keys import Login
 from relay.accounts.smpp_logins import FIRST
-from relay.config.model import Account, AccountSmpp
+from relay.config.account_config import Account, AccountSmpp
 from relay.config.urls import UrlProblem
 from relay.values.secret import Secret
 

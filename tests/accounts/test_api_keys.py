@@ -16,7 +16,7 @@ from relay.accounts.api_keys import (
     read,
     written,
 )
-from relay.config.model import Account
+from relay.config.account_config import Account
 from relay.values.secret import Secret
 from tests.accounts.test_accounts import account_of, basic
 

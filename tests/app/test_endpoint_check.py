@@ -7,7 +7,12 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.app.endpoint_check import endpoint_problems
-from relay.config.model import Account, Carrier, Config, Demo, HttpListener, NotificationTls, Simulator
+from relay.config.account_config import Account
+from relay.config.carrier_config import Carrier, Simulator
+from relay.config.daemon_config import Demo
+from relay.config.listener_config import HttpListener
+from relay.config.model import Config
+from relay.config.tls_config import NotificationTls
 from tests.certificates import Authority
 
 

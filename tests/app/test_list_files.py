@@ -6,7 +6,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.app.list_files import ListsCheck, ListsRefused, read_lists
-from relay.config.model import Config, NumberListFile
+from relay.config.model import Config
+from relay.config.route_config import NumberListFile
 from tests.app.test_config_checks import WORKING, ChecksTestCase
 
 

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.app.logging import LineObserver, LoggedService, observer
-from relay.config.model import Logs
+from relay.config.daemon_config import Logs
 from relay.values.masking import masked
 
 

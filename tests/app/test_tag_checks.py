@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.app.tag_checks import unknown_tags
-from relay.config.model import Config, Decisions, Route
+from relay.config.model import Config
+from relay.config.route_config import Decisions, Route
 from relay.routing.number_lists import NamedList, NumberList, NumberLists
 
 LISTS = NumberLists(

@@ -16,7 +16,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from relay.app.tls import TlsServerEndpoint, carrier_endpoint, server_endpoint
-from relay.config.model import Carrier, CarrierTls
+from relay.config.carrier_config import Carrier
+from relay.config.tls_config import CarrierTls
 from relay.runtime.client_tls import TlsProblem
 from tests.certificates import Authority
 from tests.names import Names

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twisted.internet.task import Clock
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.files import OsFiles
 from relay.store.journal.journal_store import JournalStore
 from relay.store.store_values import NotifyPolicy
@@ -29,8 +29,8 @@ def seed_journal(directory: Path, account: str, now: float, *, messages: int = 9
     store = JournalStore(
         OsFiles(),
         str(directory),
-        journal=model.Journal(sync="never"),
-        limits=model.Limits(),
+        journal=daemon_config.Journal(sync="never"),
+        limits=daemon_config.Limits(),
         policy=lambda name: NotifyPolicy(webhook=True),
         clock=clock,
         in_thread=at_once,

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.api_adapter import ApiAdapter, HttpRequest, LoginRefused, word_at
 from relay.carriers.api_presets import API_PRESETS
-from relay.config.api_settings import Api
-from relay.config.model import Carrier
+from relay.config.api_config import Api
+from relay.config.carrier_config import Carrier
 from relay.text.passthrough import RawPart
 from relay.values import smpp_constants as c
 from relay.values.secret import Secret

@@ -14,9 +14,9 @@ from relay.carriers.api_binds import api_binds
 from relay.carriers.http_binds import carrier_headers
 from relay.carriers.http_session import TraceHeaders
 from relay.carriers.link import CarrierLink
-from relay.config.api_settings import Api
-from relay.config.model import Carrier
-from relay.config.model import Tracing as Settings
+from relay.config.api_config import Api
+from relay.config.carrier_config import Carrier
+from relay.config.daemon_config import Tracing as Settings
 from relay.smpp.message_codec import message_body
 from relay.text.compose import compose
 from relay.text.text_form import TextForm

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.api_receipts import ApiReceiptReader, ReceiptRequest
 from relay.carriers.relay_api import BadNotification
-from relay.config.api_settings import Api, ApiReceipts
-from relay.config.model import Carrier, Dialect
+from relay.config.api_config import Api, ApiReceipts
+from relay.config.carrier_config import Carrier, Dialect
 from relay.simulator.vendor_apis import ApiMessage, Telnyx
 from relay.values.secret import Secret
 from relay.values.states import DELIVERED, ENROUTE, UNDELIVERABLE, UNKNOWN

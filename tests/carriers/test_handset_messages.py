@@ -7,7 +7,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.handset_messages import HandsetMessages
-from relay.config.model import Account, Carrier, InboundRule, Limits
+from relay.config.account_config import Account
+from relay.config.carrier_config import Carrier, InboundRule
+from relay.config.daemon_config import Limits
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.smpp.message_codec import decode_message

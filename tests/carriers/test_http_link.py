@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.carriers.http_binds import http_binds
 from relay.carriers.link import CarrierLink
 from relay.carriers.relay_api import notification_reader
-from relay.config.model import Carrier, Route
+from relay.config.carrier_config import Carrier
+from relay.config.route_config import Route
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.smpp.message_codec import message_body

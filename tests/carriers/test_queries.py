@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.binds import smpp_binds
 from relay.carriers.link import CarrierLink
-from relay.config.model import Carrier, Route, Simulator
+from relay.config.carrier_config import Carrier, Simulator
+from relay.config.route_config import Route
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes
 from relay.simulator.simulated_carrier import SimulatedCarrier

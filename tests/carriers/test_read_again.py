@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.read_again import read_again
 from relay.carriers.relay_api import NotificationReader
-from relay.config.model import Dialect, IdForm
+from relay.config.carrier_config import Dialect, IdForm
 from relay.receipts.reader import ReceiptReader
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.store.table.orphans import RAW_BYTES_KEPT, cut, is_unreadable

@@ -16,7 +16,7 @@ from relay.carriers.relay_api import (
     item_json,
     read_answers,
 )
-from relay.config.model import Dialect
+from relay.config.carrier_config import Dialect
 from relay.smpp.message_codec import message_body
 from relay.text.compose import compose
 from relay.text.passthrough import compose_raw, read_part

@@ -7,7 +7,7 @@ from twisted.logger import capturedLogs
 
 from relay.carriers.link import CarrierLink
 from relay.carriers.rereading import Rereading
-from relay.config.model import Carrier
+from relay.config.carrier_config import Carrier
 from relay.smpp.message_codec import decode_message, encode_address, message_body
 from relay.store.store_values import StoreUnavailable
 from relay.values import smpp_constants as c

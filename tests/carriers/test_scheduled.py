@@ -5,7 +5,7 @@ from itertools import pairwise
 import msgspec
 from twisted.internet.defer import Deferred
 
-from relay.config.model import Route
+from relay.config.route_config import Route
 from relay.routing.routes import Routes
 from relay.smpp.message_codec import message_body
 from relay.values import smpp_constants as c

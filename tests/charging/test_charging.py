@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.charging.charging import Charging, Meter
 from relay.charging.sms_count import segments
 from relay.charging.terms import Terms, terms_of
-from relay.config.model import Account, PriceTable, Quota
+from relay.config.account_config import Account, PriceTable, Quota
 from relay.http.problems import of_refusal
 from relay.smpp.message_codec import message_body, tlv
 from relay.values.amounts import MOST, UNIT, amount_of, amount_text

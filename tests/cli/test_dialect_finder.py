@@ -11,7 +11,7 @@ from msgspec import convert
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.cli.dialect_finder import main
-from relay.config.model import Dialect, IdForm, IdWriting, Simulator
+from relay.config.carrier_config import Dialect, IdForm, IdWriting, Simulator
 from relay.receipts.dialect_search import Sample, sample, suggest, suggest_for_orphans
 from relay.receipts.dialects import CarrierIds
 from relay.receipts.reader import ReceiptReader

@@ -6,7 +6,7 @@ import io
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.cli.simulate import parse_arguments
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 
 
 class CommandLine(SynchronousTestCase):

@@ -4,8 +4,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from relay.config.account_config import Account, AccountSmpp
+from relay.config.carrier_config import Carrier
 from relay.config.changes import Change, Names, changed_names, changes, taken_up
-from relay.config.model import Account, AccountSmpp, AdminListener, Carrier, Config, Journal, Logs, Route
+from relay.config.daemon_config import Journal, Logs
+from relay.config.listener_config import AdminListener
+from relay.config.model import Config
+from relay.config.route_config import Route
 from relay.values.secret import Secret
 
 

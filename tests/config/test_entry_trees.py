@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.api_settings import Api
+from relay.config.account_config import Account, AccountSmpp
+from relay.config.api_config import Api
+from relay.config.carrier_config import Carrier
 from relay.config.entry_trees import IS_SET, TreeProblem, merge_patch, tree_of, with_secrets
-from relay.config.model import Account, AccountSmpp, Carrier, Route
+from relay.config.route_config import Route
 from relay.config.yaml_writer import yaml_of
 from relay.values.secret import Secret
 

@@ -2,7 +2,7 @@
 
 from twisted.internet.defer import Deferred, succeed
 
-from relay.config import model
+from relay.config import account_config, route_config
 from relay.routing.routes import Routes
 from relay.smpp.message_codec import decode_message
 from relay.values import smpp_constants as c
@@ -19,10 +19,10 @@ from tests.smpp.strategies import frames_in
 class DecidedMessageTests(SessionTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.accounts.replace({"acme": model.Account(smpp=self.accounts.get("acme").smpp)})
+        self.accounts.replace({"acme": account_config.Account(smpp=self.accounts.get("acme").smpp)})
         flow = self.side._flow
         self.gold = FakeLink()
-        routes = [model.Route(carriers=["tier1"]), model.Route(carriers=["gold"], tag="gold")]
+        routes = [route_config.Route(carriers=["tier1"]), route_config.Route(carriers=["gold"], tag="gold")]
         flow.reroute(Routes(routes), {"tier1": self.link, "gold": self.gold}, 3600.0)
         self.service, self.hand = service_in_hand(self.clock)
         flow.decisions = self.service
@@ -81,7 +81,7 @@ class DecidedMessageTests(SessionTestCase):
         self.assertEqual(self.answers(), [(c.SUBMIT_SM_RESP, "ESME_ROK", 1), (c.UNBIND_RESP, "ESME_ROK", 2)])
 
     def test_a_customer_with_too_many_waiting_messages_is_throttled_and_not_read_for_a_moment(self) -> None:
-        self.service.reconfigure(model.Decisions(url="http://127.0.0.1:1/", concurrency=1, waiting=1))
+        self.service.reconfigure(route_config.Decisions(url="http://127.0.0.1:1/", concurrency=1, waiting=1))
         self.submit(1)
         self.submit(2)
         self.submit(3)

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.accounts import Accounts
-from relay.config import model
+from relay.config import account_config, daemon_config, listener_config, route_config
 from relay.customers.smpp_sessions import PROBE_SECONDS, CustomerSessions
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing
@@ -70,12 +70,12 @@ class SessionTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(NOW)
         self.store = SlowStore()
-        smpp = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
-        accounts = self.accounts = Accounts({"acme": model.Account(smpp=smpp, rate=1.0, burst=2)})
+        smpp = account_config.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
+        accounts = self.accounts = Accounts({"acme": account_config.Account(smpp=smpp, rate=1.0, burst=2)})
         flow = MessageFlow(
             store=self.store,
             rates=accounts,
-            routes=Routes([model.Route(carriers=["tier1"])]),
+            routes=Routes([route_config.Route(carriers=["tier1"])]),
             clock=self.clock,
             random_bytes=random.Random(1).randbytes,
             validity_seconds=3600.0,
@@ -83,7 +83,7 @@ class SessionTestCase(SynchronousTestCase):
         )
         self.link = FakeLink()
         flow.connect({"tier1": self.link}, {})
-        self.side = CustomerSessions(flow, accounts, model.SmppListener(), model.Limits(), self.clock)
+        self.side = CustomerSessions(flow, accounts, listener_config.SmppListener(), daemon_config.Limits(), self.clock)
         self.factory = SmppServerFactory(
             self.side, SessionLimits(enquire_link_seconds=0.0), self.clock, flow.fair_share
         )
@@ -378,12 +378,12 @@ class SendersTests(SessionTestCase):
     """The senders that an account may use."""
 
     def test_an_empty_sender_is_replaced_and_one_that_is_not_allowed_is_refused(self) -> None:
-        login = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
+        login = account_config.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
         for senders, status in (
-            (model.Senders(allow=["ACME"], default="ACME"), c.ESME_ROK),
-            (model.Senders(allow=["ACME"]), c.ESME_RINVSRCADR),
+            (account_config.Senders(allow=["ACME"], default="ACME"), c.ESME_ROK),
+            (account_config.Senders(allow=["ACME"]), c.ESME_RINVSRCADR),
         ):
-            self.accounts.replace({"acme": model.Account(smpp=login, senders=senders)})
+            self.accounts.replace({"acme": account_config.Account(smpp=login, senders=senders)})
             empty = message_body(
                 addresses=encode_address(0, 0, b"") + encode_address(1, 1, b"44770"), short_message=b"x"
             )
@@ -400,15 +400,15 @@ class LoginsTests(SessionTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.protocol.connectionLost()
-        self.first = model.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
-        self.billing = model.AccountSmpp(system_id="billing", password=Secret("secret09"), max_binds=1)
+        self.first = account_config.AccountSmpp(system_id="acme", password=Secret("secret08"), max_binds=2)
+        self.billing = account_config.AccountSmpp(system_id="billing", password=Secret("secret09"), max_binds=1)
         self.configure()
 
     def configure(self, billing: dict[str, Any] | None = None, **first: Any) -> None:
         """Reloads the accounts. `billing` has what differs of the second login, `first` what differs of the first."""
         changed = {} if billing is None else billing
         logins = {} if changed.pop("gone", False) else {"billing": replaced(self.billing, **changed)}
-        account = model.Account(smpp=replaced(self.first, **first), smpp_logins=logins)
+        account = account_config.Account(smpp=replaced(self.first, **first), smpp_logins=logins)
         self.accounts.replace({"acme": account})
         self.side.bound.look_again("acme")
 
@@ -525,5 +525,5 @@ class LoginsTests(SessionTestCase):
         self.assertEqual(self.store.kept["acme", "smpp_used.billing"], f"{NOW + 5.0:.0f}")
 
 
-def replaced(login: model.AccountSmpp, **changed: Any) -> model.AccountSmpp:
+def replaced(login: account_config.AccountSmpp, **changed: Any) -> account_config.AccountSmpp:
     return msgspec.structs.replace(login, **changed)

@@ -7,7 +7,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from relay.config.model import Decisions
+from relay.config.route_config import Decisions
 from relay.config.service_urls import ServiceUrl
 from relay.decisions.decision_client import ServiceFailed
 from relay.decisions.decision_service import DecisionService

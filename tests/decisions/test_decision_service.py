@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Decisions
+from relay.config.route_config import Decisions
 from relay.values.decision import PASSED, Decision, Question
 from relay.values.smpp_constants import ESME_RSYSERR, ESME_RTHROTTLED
 from tests.decisions.deciding import service_in_hand

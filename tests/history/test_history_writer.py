@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from relay.config.model import Limits
+from relay.config.daemon_config import Limits
 from relay.history.history_events import HistoryEvents
 from relay.history.history_query import HistoryPage, HistoryQuery
 from relay.history.history_questions import HistoryQuestions

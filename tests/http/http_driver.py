@@ -14,7 +14,8 @@ from twisted.internet.testing import StringTransport
 
 from relay.accounts.accounts import Accounts
 from relay.charging.charging import Charging
-from relay.config.model import Account, Limits
+from relay.config.account_config import Account
+from relay.config.daemon_config import Limits
 from relay.decisions.decision_service import Decider, NoDecisions
 from relay.http.forwarded import TrustedProxies
 from relay.http.http_api import HttpApi

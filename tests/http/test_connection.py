@@ -6,7 +6,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Limits
+from relay.config.daemon_config import Limits
 from relay.http.api_request import ApiRequest
 from relay.http.http_connection import UNREAD_BYTES
 from tests.http.http_driver import KEY, Connection, HttpDriver

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Account, PriceTable, Quota
+from relay.config.account_config import Account, PriceTable, Quota
 from relay.smpp.message_codec import decode_message, find_tlv
 from relay.values.charge import AccountUse
 from relay.values.ids import id_text

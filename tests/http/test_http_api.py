@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.signing import secret_key
-from relay.config.model import Account, Limits
+from relay.config.account_config import Account
+from relay.config.daemon_config import Limits
 from relay.http.api_examples import EXAMPLES, NOTIFICATION
 from relay.http.api_operations import OPERATIONS, OneOrMany
 from relay.http.notification_headers import SECRET, TIMESTAMP, WEBHOOK_ID

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Account
+from relay.config.account_config import Account
 from relay.http.migration.jasmin_message import FIELD_NAMES
 from relay.values.secret import Secret
 from relay.webhooks import callbacks

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Account, Senders
+from relay.config.account_config import Account, Senders
 from relay.store.store_values import StoreFull
 from relay.values.ids import id_text
 from relay.values.messages import Refused, destination_of, source_of

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from relay.accounts.accounts import Accounts
-from relay.config.model import Account, Limits
+from relay.config.account_config import Account
+from relay.config.daemon_config import Limits
 from relay.history.history_query import HistoryQuery
 from relay.http.problems import Problem
 from relay.http.resend_jobs import ResendJobs

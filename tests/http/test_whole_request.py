@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Limits
+from relay.config.daemon_config import Limits
 from relay.http.api_request import ApiRequest, Reply
 from relay.http.site import ApiSite
 from relay.http.whole_request import parse_whole

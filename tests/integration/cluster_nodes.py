@@ -87,7 +87,7 @@ class ClusterTestCase(IntegrationTestCase):
     def make_tables(self) -> None:
         """Makes the cluster's tables, as `python -m relay cluster init` does."""
         from relay.cluster.cluster_database import ClusterDatabase, connection_arguments
-        from relay.config.model import Cluster
+        from relay.config.daemon_config import Cluster
 
         database = ClusterDatabase(connection_arguments(Cluster(database=self.servers.url()), "init"))
         with contextlib.closing(database):

@@ -33,7 +33,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 from relay.simulator.simulated_carrier import SimulatedCarrier
 from relay.store.journal.journal_format import dump
 from relay.values import smpp_constants as c

@@ -12,7 +12,7 @@ from relay.cluster.cluster_config import NO_FILE, FileGeneration
 from relay.cluster.cluster_database import ClusterDatabase, connection_arguments
 from relay.cluster.cluster_look import look_at, troubles
 from relay.cluster.cluster_values import ClusterRefused, DatabaseAway, NodeReport
-from relay.config.model import Cluster
+from relay.config.daemon_config import Cluster
 from relay.store.postgresql.log_schema import append_statement
 from tests.cli.test_cli import CommandLineTestCase
 from tests.postgresql_servers import DATABASE, POSTGRESQL_MISSING, PostgresqlPair

@@ -14,7 +14,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.web.server import NOT_DONE_YET, Request
 
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 from relay.simulator.simulated_api import ReceiptPoster, SimulatedApi, api_site
 from relay.simulator.vendor_apis import VENDORS, ApiMessage, Telnyx
 from relay.values import smpp_constants as c

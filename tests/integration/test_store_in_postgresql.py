@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from relay.config import model
+from relay.config import daemon_config
 from tests import store_contract
 from tests.postgresql_servers import POSTGRESQL_MISSING
 from tests.postgresql_stores import StoreInPostgresql, make_tables, shared_server
@@ -13,7 +13,7 @@ class PostgresqlStoreContractTests(store_contract.StoreContract):
 
     skip = POSTGRESQL_MISSING
 
-    def make_store(self, limits: model.Limits) -> Any:
+    def make_store(self, limits: daemon_config.Limits) -> Any:
         make_tables(shared_server())
         self.limits = limits
         return self._owner()

@@ -15,7 +15,11 @@ from relay.carriers.handset_messages import HandsetMessages
 from relay.carriers.link import CarrierLink
 from relay.carriers.session_api import CarrierSession
 from relay.cluster.membership import Membership
-from relay.config.model import Account, AccountSmpp, Carrier, Config, Limits, Route
+from relay.config.account_config import Account, AccountSmpp
+from relay.config.carrier_config import Carrier
+from relay.config.daemon_config import Limits
+from relay.config.model import Config
+from relay.config.route_config import Route
 from relay.customers.smpp_sessions import CustomerSessions
 from relay.history.message_lists import MessageLists
 from relay.quality.quality_rules import Avoided

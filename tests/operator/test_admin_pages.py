@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.accounts.account_settings import URL_OFF
 from relay.cli.command_parser import Paint
 from relay.cli.status import report
-from relay.config.model import Route
+from relay.config.route_config import Route
 from relay.operator.actions import AUDITED, OperatorActions, Replayed, ReplayRequest, held_carriers
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import AdminRequest, Reply

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import AdminListener, AdminUser, Role
+from relay.config.listener_config import AdminListener, AdminUser, Role
 from relay.config.password_hash import hash_password
 from relay.http.login_limits import LoginLimits
 from relay.operator.admin_site import (

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 
 from relay.cli.command_parser import Paint
 from relay.cli.status import report
-from relay.config.model import Account, AdminUser, PriceTable, Quota, Role
+from relay.config.account_config import Account, PriceTable, Quota
+from relay.config.listener_config import AdminUser, Role
 from relay.config.password_hash import hash_password
 from relay.operator.actions import OperatorActions
 from relay.operator.admin_pages import AdminPages

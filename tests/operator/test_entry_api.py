@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.app.load_config import MainFile
 from relay.config.changes import Change
 from relay.config.config_entries import Part, Table
-from relay.config.model import AdminListener, AdminUser, Config
+from relay.config.listener_config import AdminListener, AdminUser
+from relay.config.model import Config
 from relay.config.yaml_writer import yaml_of
 from relay.operator.actions import OperatorActions
 from relay.operator.admin_pages import AdminPages

@@ -13,8 +13,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from relay.config.model import Account, PriceTable, Quota
-from relay.config.model import Tracing as TracingSettings
+from relay.config.account_config import Account, PriceTable, Quota
+from relay.config.daemon_config import Tracing as TracingSettings
 from relay.operator.metrics import Metrics
 from relay.store.store_values import COMMIT_SECONDS_BOUNDS, StoreFigures
 from relay.store.table.records import AccountTotals

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from twisted.internet.defer import ensureDeferred
 
 from relay.config.changes import Change, ReloadResult
-from relay.config.model import AdminListener, AdminUser, Role
+from relay.config.listener_config import AdminListener, AdminUser, Role
 from relay.config.password_hash import hash_password
 from relay.operator.action_questions import QUESTIONS
 from relay.operator.actions import OperatorActions

@@ -13,7 +13,7 @@ from relay.account_pages.delivery_stats import SPANS, DeliveryStatsView, Span
 from relay.account_pages.html import el, flatten
 from relay.config.changes import Change, ReloadResult
 from relay.config.entry_trees import IS_SET
-from relay.config.model import Route
+from relay.config.route_config import Route
 from relay.operator.actions import OperatorActions
 from relay.operator.admin_pages import AdminPages
 from relay.operator.admin_site import AdminRequest, Reply

@@ -7,7 +7,9 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.link import CarrierLink
-from relay.config.model import Carrier, Config, Route, RouteQuality
+from relay.config.carrier_config import Carrier
+from relay.config.model import Config
+from relay.config.route_config import Route, RouteQuality
 from relay.operator.route_now import with_now
 from relay.routing.explanation import Explanation, RouteNow, explain
 from relay.routing.flow_api import Outgoing

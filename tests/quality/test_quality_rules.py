@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Route, RouteQuality
+from relay.config.route_config import Route, RouteQuality
 from relay.quality.quality_rules import Change, QualityRules
 from relay.routing.carrier_order import CarrierOrder
 from relay.routing.explanation import explain

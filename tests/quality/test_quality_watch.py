@@ -7,7 +7,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Limits, Route, RouteQuality
+from relay.config.daemon_config import Limits
+from relay.config.route_config import Route, RouteQuality
 from relay.quality.quality_file import KeptQuality, QualityFile
 from relay.quality.quality_watch import COUNT_SECONDS, JUDGE_SECONDS, QualityWatch
 from relay.routing.flow import MessageFlow

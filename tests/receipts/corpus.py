@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from relay.config.model import Dialect
+from relay.config.carrier_config import Dialect
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.values import smpp_constants as c
 from relay.values.pdus import MessagePdu

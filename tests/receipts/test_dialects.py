@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Dialect, IdForm
+from relay.config.carrier_config import Dialect, IdForm
 from relay.receipts.dialects import STATE_NAMES, UNHEARD_OF, CarrierIds, CarrierStates, Meaning, canonical, resolve
 from relay.receipts.presets import PRESETS
 from relay.values import states

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Dialect, IdForm
+from relay.config.carrier_config import Dialect, IdForm
 from relay.receipts.dialects import CarrierIds
 from relay.receipts.reader import ReceiptReader
 from relay.receipts.receipt_fields import read_fields

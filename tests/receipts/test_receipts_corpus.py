@@ -5,7 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Dialect
+from relay.config.carrier_config import Dialect
 from relay.receipts.dates import date_readings
 from relay.receipts.dialects import resolve
 from relay.receipts.reader import ReceiptReader

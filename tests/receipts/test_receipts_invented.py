@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Dialect
+from relay.config.carrier_config import Dialect
 from relay.receipts.reader import ReceiptReader
 from relay.smpp.message_codec import decode_message, encode_address, message_body, tlv
 from relay.values import smpp_constants as c

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Dialect
+from relay.config.carrier_config import Dialect
 from relay.receipts.reader import ReceiptReader
 from relay.receipts.receipt_fields import read_fields
 from relay.receipts.writer import ReceiptWriter

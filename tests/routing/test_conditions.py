@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Route
+from relay.config.route_config import Route
 from relay.routing.carrier_order import RouteCarriers
 from relay.routing.hours import Hours, overlap, times_to_try
 from relay.routing.number_lists import NamedList, NumberList, NumberLists

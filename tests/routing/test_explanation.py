@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Failover, Route
+from relay.config.route_config import Failover, Route
 from relay.routing.explanation import Explanation, explain
 from relay.routing.routes import Routes
 

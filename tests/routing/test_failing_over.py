@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Failover, Route
+from relay.config.route_config import Failover, Route
 from relay.routing.carrier_order import CarrierOrder, RouteCarriers, failover_rule, without
 from relay.routing.flow import MessageFlow
 from relay.routing.routes import Routes

@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Account, Quota, Route
+from relay.config.account_config import Account, Quota
+from relay.config.route_config import Route
 from relay.config.sender_patterns import AllowedSenders
 from relay.routing.flow import MessageFlow
 from relay.routing.flow_api import Outgoing

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import InboundRule
+from relay.config.carrier_config import InboundRule
 from relay.routing.inbound_rules import InboundRules
 
 

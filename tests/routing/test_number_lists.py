@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Route
+from relay.config.route_config import Route
 from relay.routing.number_lists import NamedList, NumberList, NumberLists
 from relay.routing.routes import Routes
 

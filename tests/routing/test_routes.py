@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Route
 from relay.config.prefix_table import PrefixTable
+from relay.config.route_config import Route
 from relay.routing.routes import Routes
 
 

@@ -29,7 +29,9 @@ from relay.cluster.cluster_values import DatabaseAway, NodeReport, Renewal, Serv
 from relay.cluster.lease import LeaseGate, Standing
 from relay.cluster.membership import ClusterState
 from relay.cluster.ownership import Ownership
-from relay.config.model import Config, Simulator, SmppListener
+from relay.config.carrier_config import Simulator
+from relay.config.listener_config import SmppListener
+from relay.config.model import Config
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes

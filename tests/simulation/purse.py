@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
-from relay.config.model import PriceTable, Quota
+from relay.config.account_config import PriceTable, Quota
 from relay.store.store_values import StoreUnavailable
 from relay.store.table.entries import Row
 from relay.store.table.entry_values import REFUNDED

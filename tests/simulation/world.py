@@ -22,20 +22,14 @@ from relay.app.daemon_parts import Collaborators
 from relay.app.reload import Reloader
 from relay.carriers.link import CarrierLink
 from relay.charging.charging import Charging
+from relay.config.account_config import Account, AccountSmpp
+from relay.config.carrier_config import Carrier, Simulator
 from relay.config.config_entries import LoadedConfig
-from relay.config.model import (
-    Account,
-    AccountSmpp,
-    Carrier,
-    Config,
-    Failover,
-    Journal,
-    Limits,
-    NotificationTls,
-    Route,
-    Simulator,
-    SmppListener,
-)
+from relay.config.daemon_config import Journal, Limits
+from relay.config.listener_config import SmppListener
+from relay.config.model import Config
+from relay.config.route_config import Failover, Route
+from relay.config.tls_config import NotificationTls
 from relay.routing.flow import MessageFlow
 from relay.routing.housekeeping import Housekeeping
 from relay.routing.routes import Routes

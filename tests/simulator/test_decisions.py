@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 from relay.simulator.decisions import WORDS, Fate, Simulation, Taken
 from relay.values import smpp_constants as c
 from relay.values import states

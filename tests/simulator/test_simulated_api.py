@@ -14,8 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.carriers.api_adapter import ApiAdapter
 from relay.carriers.api_presets import API_PRESETS
 from relay.carriers.api_receipts import ApiReceiptReader, ReceiptRequest
-from relay.config.api_settings import Api
-from relay.config.model import Carrier, Simulator
+from relay.config.api_config import Api
+from relay.config.carrier_config import Carrier, Simulator
 from relay.simulator.decisions import WORDS
 from relay.simulator.simulated_api import MOST_POSTS, RETRY_SECONDS, SimulatedApi
 from relay.simulator.vendor_apis import VENDORS, ApiCall, ApiMessage, NotTaken, Telnyx, vendor_api

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Simulator
+from relay.config.carrier_config import Simulator
 from relay.simulator.simulated_carrier import RETRY_SECONDS, SimulatedCarrier
 from relay.values import smpp_constants as c
 from tests.fakes import FastEsme, submit_body

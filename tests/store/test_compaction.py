@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal import compaction
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.store_values import Idempotency, StoreUnavailable
@@ -141,7 +141,7 @@ class CompactionTests(SynchronousTestCase):
 
     def start_with_limits(self) -> Any:
         wait_for(self.clock, self.store.stop())
-        return self.start(limits=model.Limits(finished=3))
+        return self.start(limits=daemon_config.Limits(finished=3))
 
     def test_the_time_of_scheduled_messages_and_their_texts_are_carried_on(self) -> None:
         self.accept(*range(30), scheduled_at=NOW + 5000)

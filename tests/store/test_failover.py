@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from relay.config import model
+from relay.config import daemon_config
 from tests import failover_contract
 from tests.late_store import LateStore
 from tests.simulated_disk import SimulatedDisk
@@ -12,7 +12,7 @@ from tests.stores import make_store, started, wait_for
 class JournalFailoverTests(failover_contract.FailoverContract):
     """The contract, on the embedded store."""
 
-    def make_store(self, limits: model.Limits) -> Any:
+    def make_store(self, limits: daemon_config.Limits) -> Any:
         self.disk = SimulatedDisk()
         self.limits = limits
         return started(self.disk, self.clock, limits=limits)
@@ -25,7 +25,7 @@ class JournalFailoverTests(failover_contract.FailoverContract):
 class LateFailoverTests(failover_contract.FailoverContract):
     """The contract, where answers come late and in bursts."""
 
-    def make_store(self, limits: model.Limits) -> Any:
+    def make_store(self, limits: daemon_config.Limits) -> Any:
         self.disk = SimulatedDisk()
         late = LateStore(make_store(self.disk, self.clock, limits=limits), self.clock, seed=7)
         wait_for(self.clock, late.start())

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.journal_queries import COUNTED_A_TURN
 from relay.store.store_values import Idempotency
 from relay.store.table.entries import Row
@@ -23,7 +23,7 @@ from tests.stores import DAY, NOW, SettableClock, make_store, message, message_i
 class JournalStoreContractTests(store_contract.StoreContract):
     """The contract, on the embedded store."""
 
-    def make_store(self, limits: model.Limits) -> Any:
+    def make_store(self, limits: daemon_config.Limits) -> Any:
         self.disk = SimulatedDisk()
         self.limits = limits
         return started(self.disk, self.clock, limits=limits)
@@ -80,7 +80,7 @@ class WorkGateTests(SynchronousTestCase):
 class LateStoreContractTests(store_contract.StoreContract):
     """The contract, where answers come late and in bursts."""
 
-    def make_store(self, limits: model.Limits) -> Any:
+    def make_store(self, limits: daemon_config.Limits) -> Any:
         self.disk = SimulatedDisk()
         self.limits = limits
         return self._late()

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.journal_format import decode_records, read_frames
 from relay.store.journal.journal_store import JournalStore
 from relay.store.store_values import Idempotency, ReadAgain
@@ -305,7 +305,7 @@ class History:
 
 
 #: Nothing is forgotten, so that nothing may differ.
-KEEPING = model.Limits(finished=10**6, finished_hours=1e6, orphan_seconds=1e9)
+KEEPING = daemon_config.Limits(finished=10**6, finished_hours=1e6, orphan_seconds=1e9)
 
 
 def records_in(disk: SimulatedDisk) -> list[Any]:
@@ -348,7 +348,7 @@ class HistoryTests(SynchronousTestCase):
     @given(st.one_of(histories, failover_histories))
     def test_under_tight_bounds_replay_gives_at_least_all_that_has_not_ended(self, history: list[Any]) -> None:
         disk, clock = SimulatedDisk(), SettableClock()
-        limits = model.Limits(finished=2, orphans=3, messages=12)
+        limits = daemon_config.Limits(finished=2, orphans=3, messages=12)
         store = started(disk, clock, limits=limits, segment_bytes=700)
         play = History(store, clock)
         for operation in history:
@@ -370,7 +370,7 @@ class HistoryTests(SynchronousTestCase):
     @given(evidence_histories)
     def test_evidence_is_still_evidence_after_a_replay_and_waits_for_nothing(self, history: list[Any]) -> None:
         disk, clock = SimulatedDisk(), SettableClock()
-        limits = model.Limits(finished=10**6, finished_hours=1e6, orphans=30)
+        limits = daemon_config.Limits(finished=10**6, finished_hours=1e6, orphans=30)
         store = started(disk, clock, limits=limits, segment_bytes=700)
         play = History(store, clock)
         for operation in history:

@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.commits_at_once import SMALL_BYTES
 from relay.store.journal.disk_thread import JournalDisk
 from relay.store.journal.files import Locked, OsFiles, write_all
@@ -37,7 +37,7 @@ class JournalTests(SynchronousTestCase):
             self.held.append((work, done))
             return done
 
-        settings = model.Journal(**{"segment_bytes": 1 << 20, "segment_seconds": 3600.0, **options})
+        settings = daemon_config.Journal(**{"segment_bytes": 1 << 20, "segment_seconds": 3600.0, **options})
         disk = JournalDisk(self.disk, "j", in_thread if hold else at_once, thread_is_idle=lambda: not self.held)
         return Journal(disk, [], settings, self.clock)
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config import model
-from relay.config.model import NumberComparison
+from relay.config import daemon_config
+from relay.config.carrier_config import NumberComparison
 from relay.store.store_values import NotifyPolicy
 from relay.store.table.accept import accept
 from relay.store.table.entries import Row
@@ -19,7 +19,7 @@ from tests.stores import NOW, message, message_id, numbers_in, receipt
 
 def row_to(destination: bytes, source: bytes = b"447700900900") -> Row:
     """A message with these addresses."""
-    table = Table(model.Limits(), lambda account: NotifyPolicy())
+    table = Table(daemon_config.Limits(), lambda account: NotifyPolicy())
     addresses = numbers_in(source, destination)
     accept(table, [message(1, addresses=addresses)], Segment(1, NOW), 0)
     return table.shards[message_id(1)[0]][message_id(1)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.journal_format import JournalError, encode_header
 from relay.store.postgresql.known_row import KnownRow, read_known_row, write_known_row
 from relay.store.postgresql.log_appender import Fenced, LogAppender, LogRefused, LogWentBack, Shard
@@ -284,7 +284,7 @@ class SimulatedStore(StoreInPostgresql):
 class SimulatedLogContractTests(store_contract.StoreContract):
     """The contract, on the store with its log in the simulated database."""
 
-    def make_store(self, limits: model.Limits) -> Any:
+    def make_store(self, limits: daemon_config.Limits) -> Any:
         self.database = SimulatedDatabase()
         self.limits = limits
         return self.reopen()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.store_values import Idempotency, NotifyPolicy
 from relay.store.table.accept import accept, take_back
 from relay.store.table.account_lists import RECENT_KEPT, RowList
@@ -68,7 +68,7 @@ class CountedRows(list[Row]):
 
 def rows_of(count: int) -> tuple[Table, list[Row]]:
     """A table with some rows, in their order."""
-    table = Table(model.Limits(), lambda account: NotifyPolicy())
+    table = Table(daemon_config.Limits(), lambda account: NotifyPolicy())
     accept(table, [message(n) for n in range(count)], Segment(1, NOW), 0)
     return table, [table.shards[message_id(n)[0]][message_id(n)] for n in range(count)]
 
@@ -146,7 +146,7 @@ class PartsTests(SynchronousTestCase):
         taken = [("tier1", 0), ("tier2", 1), ("tier1", 2)]
         shown = set()
         for order in permutations(taken):
-            table = Table(model.Limits(), lambda account: NotifyPolicy())
+            table = Table(daemon_config.Limits(), lambda account: NotifyPolicy())
             accept(table, [message(1, parts=(b"a", b"b", b"c"))], Segment(1, NOW), 0)
             for carrier, part in order:
                 Submissions(table, Learning(table)).submitted([submitted(1, b"k%d" % part, part, carrier)])
@@ -493,7 +493,7 @@ class BoundsTests(SynchronousTestCase):
         self.assertEqual(recent[-1].id, message_id(3 * RECENT_KEPT - 1))
 
     def test_messages_of_one_batch_share_what_they_have_in_common(self) -> None:
-        table = Table(model.Limits(), lambda account: NotifyPolicy())
+        table = Table(daemon_config.Limits(), lambda account: NotifyPolicy())
         submissions = Submissions(table, Learning(table))
         accept(table, [message(n, accepted_at=NOW) for n in range(5)], Segment(1, NOW), 7)
         submissions.submitted([submitted(n, at=float(NOW), receipt_due_at=NOW + 5) for n in range(5)])

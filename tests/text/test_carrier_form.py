@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from relay.carriers.wanted_form import wanted_form
-from relay.config.model import Carrier
+from relay.config.carrier_config import Carrier
 from relay.smpp.message_codec import decode_message, message_octets, tlv_values
 from relay.text import gsm0338
 from relay.text.compose import compose

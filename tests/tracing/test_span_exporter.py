@@ -10,7 +10,7 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
-from relay.config.model import Tracing as Settings
+from relay.config.daemon_config import Tracing as Settings
 from relay.tracing.span_exporter import SPANS_A_REQUEST, SpanExporter, SpanMaker
 from relay.tracing.spans import Span, SpanKind
 from relay.tracing.tracing import Tracing

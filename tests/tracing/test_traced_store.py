@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.tracing.spans import Span, accept_span_id, notify_span_id
 from relay.tracing.traced_store import TracedStore
 from relay.tracing.tracing import Tracing
@@ -24,7 +24,7 @@ class TracedStoreCase(store_contract.StoreCase):
 
     ratio = 1.0
 
-    def make_store(self, limits: model.Limits) -> Any:
+    def make_store(self, limits: daemon_config.Limits) -> Any:
         self.disk = SimulatedDisk()
         self.limits = limits
         return self.opened()
@@ -34,7 +34,7 @@ class TracedStoreCase(store_contract.StoreCase):
         return self.opened()
 
     def opened(self, **options: Any) -> Any:
-        self.tracing = Tracing(model.Tracing(endpoint="http://127.0.0.1/", sample_ratio=self.ratio))
+        self.tracing = Tracing(daemon_config.Tracing(endpoint="http://127.0.0.1/", sample_ratio=self.ratio))
         kind = partial(TracedStore, tracing=self.tracing)
         return started(self.disk, self.clock, limits=self.limits, kind=kind, **options)
 

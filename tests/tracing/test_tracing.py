@@ -5,7 +5,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from relay.config.model import Tracing as Settings
+from relay.config.daemon_config import Tracing as Settings
 from relay.tracing import tracing
 from relay.tracing.spans import Span, SpanKind, accept_span_id, submit_span_id
 from relay.tracing.tracing import RequestTraces, Tracing

@@ -8,7 +8,7 @@ from relay.accounts.account_settings import UNSEEN_SECRET
 from relay.accounts.accounts import Accounts
 from relay.accounts.first_secrets import FirstSecrets
 from relay.accounts.signing import secret_key, signature
-from relay.config.model import Account
+from relay.config.account_config import Account
 from relay.store.store_values import StoreUnavailable
 from relay.values.secret import Secret
 from relay.webhooks.delivery import WebhookDelivery

@@ -24,7 +24,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface import implementer
 
-from relay.config.model import NotificationTls
+from relay.config.tls_config import NotificationTls
 from relay.webhooks.answer import Answer
 from relay.webhooks.connections import BytesBody, HttpClients, OneWrite, ReadyHeaders
 from relay.webhooks.webhook_client import TOTAL_SECONDS, WebhookClient

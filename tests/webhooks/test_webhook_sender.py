@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from relay.accounts.account_settings import URL_OFF
 from relay.accounts.accounts import Accounts
 from relay.accounts.signing import new_secret
-from relay.config.model import Account, NotificationTls
+from relay.config.account_config import Account
+from relay.config.tls_config import NotificationTls
 from relay.values.notifications import Channel, Notification, QueueKey, Recovery, Verdict
 from relay.values.secret import Secret
 from relay.values.states import UNDELIVERABLE

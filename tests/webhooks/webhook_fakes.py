@@ -7,7 +7,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from relay.config.model import NotificationTls
+from relay.config.tls_config import NotificationTls
 from relay.runtime.alarms import Alarms
 from relay.store.store_values import StoreUnavailable
 from relay.values.notifications import Attempt, Channel, Claim, Notification, QueueKey, Recovery, Verdict

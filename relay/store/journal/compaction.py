@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.bodies import BodiesOf, BodyReader
 from relay.store.journal.disk_thread import JournalDisk
 from relay.store.journal.journal_format import encode_frame, segment_name
@@ -82,7 +82,7 @@ class Compaction:
         journal: Journal,
         body_reader: BodyReader,
         disk: JournalDisk,
-        journal_settings: model.Journal,
+        journal_settings: daemon_config.Journal,
         clock: IReactorTime,
         needed_from: Callable[[], int],
     ) -> None:

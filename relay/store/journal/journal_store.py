@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from relay.config import model
+from relay.config import carrier_config, daemon_config
 from relay.runtime.alarms import Alarms
 from relay.store.journal.bodies import BodyReader, PartBodies
 from relay.store.journal.compaction import Compaction
@@ -114,14 +114,14 @@ class JournalStore(JournalQueries):
         files: Files,
         directory: str,
         *,
-        journal: model.Journal,
-        limits: model.Limits,
+        journal: daemon_config.Journal,
+        limits: daemon_config.Limits,
         policy: PolicyOf,
         clock: IReactorTime,
         in_thread: InThread[Any],
         views_of_ended: bool = False,
         submit_grace_seconds: float = 60.0,
-        compare_numbers: Callable[[str], model.NumberComparison] | None = None,
+        compare_numbers: Callable[[str], carrier_config.NumberComparison] | None = None,
         tells_progress: Callable[[], bool] | None = None,
         gate: WorkGate = ALWAYS_OPEN,
         thread_is_idle: Callable[[], bool] = lambda: False,

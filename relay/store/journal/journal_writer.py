@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.commit_figures import CommitFigures
 from relay.store.journal.commits_at_once import CommitsAtOnce
 from relay.store.journal.disk_thread import JournalDisk
@@ -71,7 +71,7 @@ class Journal:
         self,
         disk: JournalDisk,
         found: list[Segment],
-        settings: model.Journal,
+        settings: daemon_config.Journal,
         clock: IReactorTime,
         mark: Callable[[], int] = lambda: 0,
     ) -> None:

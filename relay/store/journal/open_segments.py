@@ -7,7 +7,7 @@ new one begins. The commit with its first frame makes the file. For each segment
 
 from twisted.internet.interfaces import IReactorTime
 
-from relay.config import model
+from relay.config import daemon_config
 from relay.store.journal.journal_format import HEADER_BYTES, SYNCED_FRAME_BYTES, encode_header, synced_frame
 from relay.store.journal.segments import Write
 from relay.store.table.entry_values import Segment
@@ -45,7 +45,7 @@ class OpenSegments:
     :ivar place: the segment and offset of the frame that was added last.
     """
 
-    def __init__(self, found: list[Segment], settings: model.Journal, clock: IReactorTime) -> None:
+    def __init__(self, found: list[Segment], settings: daemon_config.Journal, clock: IReactorTime) -> None:
         self._settings = settings
         self._clock = clock
         self._groups: list[FrameGroup] = []

@@ -10,7 +10,7 @@ If only one message has the id, nothing of this is done.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from relay.config.model import NumberComparison
+from relay.config.carrier_config import NumberComparison
 from relay.store.table.entries import PartOfRow, Row, part_of
 from relay.store.table.entry_values import FINAL
 from relay.values.carrier_reports import Receipt

@@ -16,7 +16,8 @@ The first final state stays. Later ones are only counted.
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from relay.config.model import Limits, NumberComparison
+from relay.config.carrier_config import NumberComparison
+from relay.config.daemon_config import Limits
 from relay.store.store_values import NotifyPolicy, PolicyOf
 from relay.store.table.carrier_ids import CarrierIdIndex, Shards
 from relay.store.table.entries import STATES, Row, TableAccount, rounds_of
