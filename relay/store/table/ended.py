@@ -4,13 +4,15 @@ An earlier round of a message counts when the message ends. Only then is it cert
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
 
 from relay.store.table.entries import Row, rounds_of
 from relay.store.table.entry_values import NO_CARRIER_ERROR, CarrierHandoff, LatestState
 from relay.store.table.parts import ending_part, latest_handoff
 from relay.store.table.table import Table
-from relay.values.country_codes import CODE_OF_FIRST_DIGITS
+from relay.values.country_codes import country_code
 from relay.values.ended_counts import (
     COUNTS,
     DELIVERED,
@@ -21,57 +23,76 @@ from relay.values.ended_counts import (
     EndedCounts,
     QualityGroup,
 )
-from relay.values.messages import destination_of
 from relay.values.states import DELETED, UNKNOWN
 from relay.values.states import DELIVERED as STATE_DELIVERED
 
-#: A carrier, the kind of the ending, and the seconds from the handoff to the receipt.
-_Ending = tuple[str, int, float]
+#: A carrier, and the places of the counts that grow by one: the kind of the ending, and for a delivery its class.
+_Ending = tuple[str, tuple[int, ...]]
+_PLUS: Final = ord("+")
+_UNANSWERED: Final = (UNANSWERED,)
+_FAILED: Final = (FAILED,)
 
 
 def ended_counts(table: Table, after: int, last: int) -> EndedCounts:
-    """Counts the messages that ended after one place in the feed, up to another one. See `StoreQueries.ended_counts`.
+    """Counts the messages that ended after one place in the feed, up to another one.
 
-    It takes about a microsecond for each message.
+    `StoreQueries.ended_counts` says more.
     """
     groups: dict[QualityGroup, list[int]] = {}
     for name, account in table.accounts.items():
         rows = account.feed.rows
         if not rows or rows[-1].cursor <= after:
             continue
-        # Few numbers of an account begin differently, so this saves a microsecond for each message.
-        known: dict[tuple[str, bytes], list[int]] = {}
+        # How often numbers that begin with the same three digits had the same ending.
+        tallies: defaultdict[_Ending, defaultdict[bytes, int]] = defaultdict(_tally)
+        # Messages that a carrier took together, and that ended in one read, share these two values. So neighbours
+        # mostly have the same ending. To look at it once, and at a country once, saves two thirds of the bytecodes.
+        handoff: CarrierHandoff | None = None
+        latest: LatestState | None = None
+        tally: defaultdict[bytes, int] | None = None
         for row in account.feed_after(after, last - after):
             if row.cursor > last:
                 break
             rare_fields = row.rare_fields
-            if rare_fields is not None and (rare_fields.inbound is not None or rare_fields.failover is not None):
-                endings: Iterable[_Ending] = _of_rounds(row) if rare_fields.inbound is None else ()
-            elif row.handoff is None or row.latest.state == DELETED:
+            if rare_fields is not None and rare_fields.failover is not None:
+                for ending in _of_rounds(row):
+                    tallies[ending][_first_digits(row.addresses)] += 1
                 continue
-            else:
-                endings = ((row.handoff.carrier, *_kind(row.handoff, row.latest)),)
-            number = destination_of(row.addresses)
-            digits = number[1:4] if number.startswith(b"+") else number[:3]
-            for carrier, kind, seconds in endings:
-                counts = known.get((carrier, digits))
-                if counts is None:
-                    group = QualityGroup(carrier, name, CODE_OF_FIRST_DIGITS.get(digits, ""))
-                    counts = known[carrier, digits] = groups.setdefault(group, [0] * COUNTS)
-                counts[kind] += 1
-                if kind == DELIVERED:
-                    counts[FIRST_CLASS + bisect_left(TOOK_SECONDS, seconds)] += 1
+            if row.handoff is not handoff or row.latest is not latest:
+                handoff, latest = row.handoff, row.latest
+                if handoff is None or latest.state == DELETED:
+                    tally = None
+                else:
+                    tally = tallies[handoff.carrier, _grows(handoff, latest)]
+            if tally is not None:
+                tally[_first_digits(row.addresses)] += 1
+        for (carrier, grows), tally in tallies.items():
+            for digits, count in tally.items():
+                counts = groups.setdefault(QualityGroup(carrier, name, country_code(digits)), [0] * COUNTS)
+                for place in grows:
+                    counts[place] += count
     return EndedCounts(max(after, last), groups)
 
 
-def _kind(handoff: CarrierHandoff, latest: LatestState) -> tuple[int, float]:
+def _tally() -> defaultdict[bytes, int]:
+    return defaultdict(int)
+
+
+def _first_digits(addresses: bytes) -> bytes:
+    """The first three digits of the destination, and a + before them if it is there."""
+    start = addresses.index(0, 2) + 3
+    return addresses[start : start + 4] if addresses[start] == _PLUS else addresses[start : start + 3]
+
+
+def _grows(handoff: CarrierHandoff, latest: LatestState) -> tuple[int, ...]:
     state, at = latest.state, latest.done_at
     if state == STATE_DELIVERED:
-        return DELIVERED, at - (at if handoff.at is None else handoff.at)
+        seconds = at - (at if handoff.at is None else handoff.at)
+        return DELIVERED, FIRST_CLASS + bisect_left(TOOK_SECONDS, seconds)
     if state == UNKNOWN and latest.carrier_error is NO_CARRIER_ERROR and handoff.at is not None:
         # A receipt that says UNKNOWN and nothing else comes before it is due.
-        return (UNANSWERED if at >= handoff.receipt_due_at else FAILED), 0.0
-    return FAILED, 0.0
+        return _UNANSWERED if at >= handoff.receipt_due_at else _FAILED
+    return _FAILED
 
 
 def _of_rounds(row: Row) -> Iterator[_Ending]:
@@ -82,11 +103,10 @@ def _of_rounds(row: Row) -> Iterator[_Ending]:
         handoff = latest_handoff(each.parts)
         if handoff is None:
             continue
-        ending = ending_part(each.parts)
         if number == decided_by:
             # The state is DELIVERED: only a delivery decides from an earlier round.
-            yield handoff.carrier, *_kind(handoff, row.latest)
+            yield handoff.carrier, _grows(handoff, row.latest)
         else:
-            yield handoff.carrier, UNANSWERED if ending is None else FAILED, 0.0
+            yield handoff.carrier, _UNANSWERED if ending_part(each.parts) is None else _FAILED
     if decided_by < 0 and row.handoff is not None and row.latest.state != DELETED:
-        yield row.handoff.carrier, *_kind(row.handoff, row.latest)
+        yield row.handoff.carrier, _grows(row.handoff, row.latest)
