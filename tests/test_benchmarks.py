@@ -131,10 +131,17 @@ class Figures(SynchronousTestCase):
     def test_only_messages_with_both_instants_have_a_duration(self) -> None:
         self.assertEqual(joined_durations(array("d", [1.0, 2.0, 0.0]), array("d", [1.5, 0.0, 9.0, 9.0])), [0.5])
 
+    def row(self, name: str, cpu_us: float) -> chain.Row:
+        return chain.Row(name, 1000, cpu_us, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1)
+
     def test_every_row_is_compared_with_the_floor_if_it_was_measured(self) -> None:
-        floor = chain.Row("floor: pass-through", 1000, 10.0, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1)
-        row = chain.Row("a row", 1000, 35.0, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1)
-        self.assertIn("| 35.0       | 3.5     |", table([floor, row]))
+        self.assertIn("| 35.0       | 3.5     |", table([self.row("floor: SMPP", 10.0), self.row("a row", 35.0)]))
+
+    def test_a_row_is_compared_with_the_floor_at_its_own_rate(self) -> None:
+        floors = [self.row("floor: SMPP", 10.0), self.row("floor at 400/s", 100.0)]
+        lines = table([*floors, self.row("SMPP at 400/s", 250.0), self.row("SMPP at 9/s", 35.0)]).splitlines()
+        self.assertIn("| 2.5     |", lines[-2])
+        self.assertIn("| 3.5     |", lines[-1])
 
     def test_the_table_has_a_line_for_each_row(self) -> None:
         row = chain.Row("a row", 1000, 12.34, 5678.9, 1, 2, 3, 4, 50, 6, 7, 1.5, 2.5)
