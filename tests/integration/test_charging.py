@@ -62,6 +62,8 @@ class ChargingTests(IntegrationTestCase):
 
     async def test_a_prepaid_account_pays_for_each_message_once_whatever_happens_to_the_relay(self) -> None:
         relay = await self.world(prices="retail", prepaid=True)
+        # Read at the next start.
+        relay.configuration["http"] |= {"jasmin": True}
         status, answer = await self.http("POST", relay, "/messages", self.messages(1)[0])
         self.assertEqual((status, answer["type"]), (402, "/docs#problem-no-credit"))
         esme = await self.esme(relay.smpp_port)
@@ -89,6 +91,10 @@ class ChargingTests(IntegrationTestCase):
         self.assertEqual((report["use"]["balance"], report["use"]["messages_this_month"]), ("0.015", 2))
         _, found = await self.http("GET", relay, f"/messages/{answer['id']}")
         self.assertEqual((found["price"], found["currency"], found["refunded"]), ("0.07", "EUR", False))
+        login = "username=acme&password=key"
+        _, left = await self.http("GET", relay, f"/balance?{login}")
+        _, rate = await self.http("GET", relay, f"/rate?{login}&to=447700900123&content={'x' * 161}")
+        self.assertEqual((left["balance"], rate["submit_sm_count"], rate["unit_rate"]), (0.015, 2, 0.035))
 
     async def test_the_price_of_a_rejected_message_is_given_back_and_shown_everywhere(self) -> None:
         relay = await self.world(states={"REJECTD": 1.0}, prices="retail", prepaid=True, refund=["REJECTD"])
