@@ -1,5 +1,6 @@
 """Which way messages take: routes, lists and senders, over sockets with several carriers."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -308,3 +309,38 @@ class QualityTests(TrafficTestCase):
         await self.daemon.start()
         self.assertEqual(await self.metric(self.daemon, "relay_quality_messages_total", result="failed"), 10)
         self.assertEqual(await self.metric(self.daemon, "relay_quality_avoided", carrier="bad"), 1)
+
+    async def test_a_crash_counts_each_message_once(self) -> None:
+        await self.world("tier1", routes=[{"carriers": ["tier1"]}])
+        for number in range(6):
+            await self.post(f"4477009{number:05}")
+        await until("the carrier has them", lambda: len(self.got("tier1")) == 6)
+        self.carriers["tier1"].bound[0].deliver(*[receipt_body(str(n + 1)) for n in range(4)])
+        await self.counted("delivered", 4)
+        # The file was written at the start, so it has none of these.
+        self.daemon.kill()
+        await self.daemon.start()
+        await self.counted("delivered", 4)
+        await until("the relay has bound again", lambda: bool(self.carriers["tier1"].bound))
+        self.carriers["tier1"].bound[-1].deliver(receipt_body("5"), receipt_body("6", "UNDELIV", "027"))
+        await self.counted("failed", 1)
+        await self.counted("delivered", 5)
+        # A stop writes the file.
+        await self.daemon.stop()
+        await self.daemon.start()
+        await self.counted("delivered", 5)
+        await self.counted("failed", 1)
+
+    async def counted(self, result: str, messages: int) -> None:
+        """Waits until the relay has counted so many messages with a result."""
+        found = -1.0
+
+        async def enough() -> bool:
+            nonlocal found
+            # Until the first message is counted, there is no such metric.
+            with contextlib.suppress(AssertionError):
+                found = await self.metric(self.daemon, "relay_quality_messages_total", result=result)
+            return found >= messages
+
+        await until(f"{messages} messages are counted as {result}", enough)
+        self.assertEqual(found, messages)
